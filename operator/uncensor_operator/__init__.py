@@ -1,0 +1,1 @@
+"""API, plan, command line and operator of the Uncensor Operator."""

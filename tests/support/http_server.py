@@ -1,0 +1,107 @@
+"""A real file server on localhost with byte ranges, entity tags, and faults on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class FileServer:
+    """What is served, what goes wrong next, and what was asked."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    url: str = ""
+    statuses: list[int] = field(default_factory=list)
+    """Answers of the next requests, instead of the file."""
+    cuts: list[int] = field(default_factory=list)
+    """The next bodies end after so many bytes, with the connection."""
+    sends_etag: bool = True
+    knows_ranges: bool = True
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+    def etag(self, path: str) -> str:
+        return f'"{hashlib.sha256(self.files[path]).hexdigest()[:16]}"'
+
+
+@contextmanager
+def file_server(files: dict[str, bytes]) -> Iterator[FileServer]:
+    state = FileServer(files=dict(files))
+
+    class Handler(_FileHandler):
+        served = state
+
+    with running(Handler) as url:
+        state.url = url
+        yield state
+
+
+@contextmanager
+def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _FileHandler(BaseHTTPRequestHandler):
+    served: FileServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        state = self.served
+        state.requests.append({"path": self.path, **dict(self.headers.items())})
+        path = self.path.partition("?")[0]
+        if state.statuses:
+            self._empty(state.statuses.pop(0))
+        elif path not in state.files:
+            self._empty(404)
+        else:
+            self._send_file(path)
+
+    def _send_file(self, path: str) -> None:
+        state, content = self.served, self.served.files[path]
+        start = self._start(path)
+        if start and start >= len(content):
+            return self._empty(416)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if state.sends_etag:
+            self.send_header("ETag", state.etag(path))
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        body = content[start:]
+        if state.cuts:
+            self.wfile.write(body[: state.cuts.pop(0)])
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return None
+        self.wfile.write(body)
+        return None
+
+    def _start(self, path: str) -> int:
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        same = self.headers.get("If-Range", self.served.etag(path)) == self.served.etag(path)
+        return int(found[1]) if found and same and self.served.knows_ranges else 0
+
+    def _empty(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Stay silent."""

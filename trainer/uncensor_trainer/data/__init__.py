@@ -1,0 +1,1 @@
+"""Rows, templates, tokens and the token store."""

@@ -1,0 +1,1 @@
+"""The stages, one file each, read from top to bottom."""

@@ -1,0 +1,295 @@
+"""Filter: which rows teach a model to refuse, and what happens to them.
+
+Reads the data sets that fetch left; writes kept.jsonl, unfiltered.jsonl, decisions.jsonl,
+quarantine.jsonl and report.json. Every row that came in is in exactly one of kept, dropped and
+quarantined.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TextIO
+
+from uncensor_trainer.data.formats import BadRow, Message, Row, read_rows
+from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.progress import Json
+from uncensor_trainer.refusals.classes import STRENGTH, AnswerClass, Verdict
+from uncensor_trainer.refusals.engine import classify, stripped
+from uncensor_trainer.run import StageContext
+from uncensor_trainer.runfile import FilterSettings
+from uncensor_trainer.workspace import read_json, write_json
+
+EXAMPLES = 5
+EXAMPLE_CHARACTERS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What happens to one row, and why."""
+
+    action: str
+    verdicts: tuple[tuple[int, Verdict], ...] = ()
+    """(position of the message, its verdict), for flagged answers only."""
+
+    @property
+    def strongest(self) -> Verdict:
+        """The verdict that decided."""
+        return min((v for _, v in self.verdicts), key=lambda v: STRENGTH[v.answer_class])
+
+
+@dataclass(slots=True)
+class Counts:
+    """Rows by what happened to them."""
+
+    rows: int = 0
+    kept: int = 0
+    dropped: int = 0
+    stripped: int = 0
+    quarantined: int = 0
+
+
+@dataclass(slots=True)
+class Report:
+    """What report.json shows."""
+
+    total: Counts = field(default_factory=Counts)
+    datasets: dict[str, Counts] = field(default_factory=dict)
+    by_class: Counter[str] = field(default_factory=Counter)
+    by_rule: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[Json]] = field(default_factory=dict)
+    quarantine: list[Json] = field(default_factory=list)
+
+
+def run(context: StageContext, out: Path) -> dict[str, Json]:
+    """Classify every answer and write the rows that stay."""
+    settings = context.run.filter
+    report = Report()
+    with (
+        (out / "kept.jsonl").open("w", encoding="utf-8") as kept,
+        (out / "unfiltered.jsonl").open("w", encoding="utf-8") as unfiltered,
+        (out / "decisions.jsonl").open("w", encoding="utf-8") as decisions,
+        (out / "quarantine.jsonl").open("w", encoding="utf-8") as quarantine,
+    ):
+        for name, row in _rows(context):
+            counts = report.datasets.setdefault(name, Counts())
+            if isinstance(row, BadRow):
+                _quarantine(name, row, counts, report, quarantine)
+                continue
+            _write(unfiltered, _as_json(name, row.index, row.messages))
+            decision = decide(row, settings)
+            _count(name, row, decision, counts, report)
+            if decision.verdicts:
+                _write(decisions, _decision_json(name, row, decision))
+            if decision.action != "drop":
+                messages = _stripped(row, decision) if decision.action == "strip" else row.messages
+                _write(kept, _as_json(name, row.index, messages))
+            context.progress.update(sum(c.rows for c in report.datasets.values()))
+    _sum(report)
+    result = _report_json(settings, report)
+    write_json(out / "report.json", result)
+    _refuse_mistakes(context, out, settings, report)
+    by_class: Json = dict(report.by_class)
+    return {
+        "rows": report.total.rows,
+        "kept": report.total.kept,
+        "dropped": report.total.dropped,
+        "stripped": report.total.stripped,
+        "quarantined": report.total.quarantined,
+        "byClass": by_class,
+    }
+
+
+def decide(row: Row, settings: FilterSettings) -> Decision:
+    """Return what happens to a row: the strongest class of its answers chooses the action."""
+    if settings.mode == "off":
+        return Decision("keep")
+    verdicts = []
+    question = ""
+    for position, message in enumerate(row.messages):
+        if message.role == "user":
+            question = f"{message.content}\n{message.input}" if message.input else message.content
+        elif message.role == "assistant":
+            verdict = classify(question, message.content, settings.extra_rules)
+            if verdict.is_flagged:
+                verdicts.append((position, verdict))
+    if not verdicts:
+        return Decision("keep")
+    decision = Decision("keep", tuple(verdicts))
+    if settings.mode == "audit":
+        return decision
+    return replace(decision, action=_action(decision, settings))
+
+
+def _action(decision: Decision, settings: FilterSettings) -> str:
+    """Dropping one answer drops the row; stripping one keeps it."""
+    wanted = {settings.actions[_name(verdict)] for _, verdict in decision.verdicts}
+    return next((action for action in ("drop", "strip") if action in wanted), "keep")
+
+
+def _name(verdict: Verdict) -> str:
+    return verdict.answer_class.value
+
+
+def _stripped(row: Row, decision: Decision) -> tuple[Message, ...]:
+    messages = list(row.messages)
+    for position, verdict in decision.verdicts:
+        if verdict.answer_class is AnswerClass.DISCLAIMER:
+            message = messages[position]
+            messages[position] = replace(message, content=stripped(message.content, verdict))
+    return tuple(messages)
+
+
+def _rows(context: StageContext) -> Iterator[tuple[str, Row | BadRow]]:
+    sources = read_json(context.workspace.output("fetch") / "sources.json") or {}
+    files = sources.get("datasets")
+    for dataset in context.run.datasets:
+        entry = files.get(dataset.name) if isinstance(files, dict) else None
+        if not isinstance(entry, dict) or not isinstance(entry.get("files"), list):
+            raise InvalidInput(f"fetch left no files of {dataset.name!r}; use --from fetch.")
+        paths = [context.workspace.root / str(path) for path in entry["files"]]  # type: ignore[union-attr]
+        try:
+            for row in read_rows(paths, dataset.format, dataset.max_rows):
+                yield dataset.name, row
+        except InvalidInput as error:
+            raise InvalidInput(f"Data set {dataset.name!r}: {error}") from error
+
+
+def _quarantine(name: str, row: BadRow, counts: Counts, report: Report, file: TextIO) -> None:
+    counts.rows += 1
+    counts.quarantined += 1
+    line: dict[str, Json] = {
+        "dataset": name,
+        "index": row.index,
+        "reason": row.reason,
+        "snippet": row.snippet,
+    }
+    _write(file, line)
+    if len(report.quarantine) < EXAMPLES:
+        report.quarantine.append(line)
+
+
+def _count(name: str, row: Row, decision: Decision, counts: Counts, report: Report) -> None:
+    counts.rows += 1
+    counts.dropped += decision.action == "drop"
+    counts.kept += decision.action != "drop"
+    counts.stripped += decision.action == "strip"
+    if not decision.verdicts:
+        return
+    verdict = decision.strongest
+    report.by_class[_name(verdict)] += 1
+    report.by_rule[verdict.rule] += 1
+    examples = report.examples.setdefault(_name(verdict), [])
+    if len(examples) < EXAMPLES:
+        examples.append(_example(name, row, decision))
+
+
+def _example(name: str, row: Row, decision: Decision) -> Json:
+    verdict = decision.strongest
+    position = next(p for p, v in decision.verdicts if v is verdict)
+    return {
+        "dataset": name,
+        "index": row.index,
+        "instruction": row.messages[position - 1].content[:EXAMPLE_CHARACTERS],
+        "response": row.messages[position].content[:EXAMPLE_CHARACTERS],
+        "rule": verdict.rule,
+        "start": verdict.start,
+        "end": verdict.end,
+        "action": decision.action,
+    }
+
+
+def _decision_json(name: str, row: Row, decision: Decision) -> dict[str, Json]:
+    reasons: list[Json] = [
+        {
+            "class": _name(verdict),
+            "rule": verdict.rule,
+            "start": verdict.start,
+            "end": verdict.end,
+            "turn": position,
+            "score": verdict.score,
+        }
+        for position, verdict in decision.verdicts
+    ]
+    return {
+        "dataset": name,
+        "index": row.index,
+        "action": decision.action,
+        "class": _name(decision.strongest),
+        "reasons": reasons,
+    }
+
+
+def _as_json(name: str, index: int, messages: tuple[Message, ...]) -> dict[str, Json]:
+    turns: list[Json] = [dict(message.as_json()) for message in messages]
+    return {"dataset": name, "index": index, "messages": turns}
+
+
+def _write(file: TextIO, value: dict[str, Json]) -> None:
+    file.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def _sum(report: Report) -> None:
+    for counts in report.datasets.values():
+        report.total.rows += counts.rows
+        report.total.kept += counts.kept
+        report.total.dropped += counts.dropped
+        report.total.stripped += counts.stripped
+        report.total.quarantined += counts.quarantined
+    total = report.total
+    assert total.rows == total.kept + total.dropped + total.quarantined  # noqa: S101
+
+
+def _counts_json(counts: Counts) -> dict[str, Json]:
+    return {
+        "rows": counts.rows,
+        "kept": counts.kept,
+        "dropped": counts.dropped,
+        "stripped": counts.stripped,
+        "quarantined": counts.quarantined,
+    }
+
+
+def _report_json(settings: FilterSettings, report: Report) -> dict[str, Json]:
+    datasets: list[Json] = [
+        {"name": name, **_counts_json(counts)} for name, counts in report.datasets.items()
+    ]
+    by_class: Json = dict(report.by_class.most_common())
+    by_rule: Json = dict(report.by_rule.most_common())
+    examples: Json = dict(report.examples)
+    return {
+        "mode": settings.mode,
+        **_counts_json(report.total),
+        "byClass": by_class,
+        "byRule": by_rule,
+        "datasets": datasets,
+        "examples": examples,
+        "quarantineExamples": report.quarantine,
+    }
+
+
+def _refuse_mistakes(
+    context: StageContext, out: Path, settings: FilterSettings, report: Report
+) -> None:
+    """A filter that takes most of the data is a mistake until somebody says otherwise."""
+    total = report.total
+    fraction = total.dropped / max(1, total.rows - total.quarantined)
+    if total.kept and fraction <= settings.max_drop_fraction:
+        return
+    kept_for_the_user = context.workspace.run_dir / "filter-refused"
+    shutil.rmtree(kept_for_the_user, ignore_errors=True)
+    kept_for_the_user.mkdir(parents=True)
+    for name in ("report.json", "decisions.jsonl", "quarantine.jsonl"):
+        shutil.copy(out / name, kept_for_the_user / name)
+    rules = ", ".join(f"{rule} {count}" for rule, count in report.by_rule.most_common(3))
+    raise InvalidInput(
+        f"The filter dropped {total.dropped} of {total.rows - total.quarantined} readable rows "
+        f"({fraction:.0%}; {total.quarantined} more could not be read) and kept {total.kept}. "
+        f"filter.maxDropFraction allows {settings.max_drop_fraction:.0%}. Rules that dropped most: "
+        f"{rules or 'none'}. Look at {kept_for_the_user}, then change filter.actions, or raise "
+        "filter.maxDropFraction if this is what you want."
+    )
