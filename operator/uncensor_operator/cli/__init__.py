@@ -1,0 +1,1 @@
+"""`uncensor`, which kubectl also finds as `kubectl uncensor`."""

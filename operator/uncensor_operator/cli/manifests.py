@@ -1,0 +1,49 @@
+"""From the files that a command names to the one run it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from uncensor_operator.api.reading import read
+from uncensor_operator.api.unsupported import unsupported
+from uncensor_operator.api.v1alpha1 import UncensorTraining
+from uncensor_operator.errors import SpecError, UncensorError, UnsupportedError
+from uncensor_operator.local.observe import observe
+from uncensor_operator.plan.observed import Observed
+from uncensor_operator.plan.pipeline import with_stages
+from uncensor_operator.plan.runfile import resolve
+from uncensor_trainer.runfile import RunFile
+
+DEFAULT_WORKSPACE = Path("workspace")
+
+
+def load(file: str, overrides: Sequence[str] = (), run: str | None = None) -> UncensorTraining:
+    """Return the one training that a file holds, checked for what this version can do.
+
+    Raises:
+        SpecError: the file is at fault; every problem is named.
+        UncensorError: it holds several trainings and none was chosen.
+    """
+    documents = read([file], overrides)
+    problems = tuple(problem for document in documents for problem in document.problems)
+    if problems:
+        raise SpecError(problems)
+    trainings = [one.training for one in documents if one.training is not None]
+    chosen = [one for one in trainings if run is None or one.metadata.name == run]
+    if len(chosen) != 1:
+        names = ", ".join(one.metadata.name for one in trainings) or "none"
+        raise UncensorError(f"{file} has these trainings: {names}. Choose one with --run NAME.")
+    missing = unsupported(chosen[0])
+    if missing:
+        raise UnsupportedError(missing)
+    return chosen[0]
+
+
+def plan_here(training: UncensorTraining, workspace: Path) -> tuple[RunFile, Observed]:
+    """Return the run as this machine will run it, and what was observed for it."""
+    draft = resolve(training, workspace=workspace.absolute(), gpus=0)
+    observed = observe(draft)
+    if observed.machine.gpus:
+        draft = resolve(training, workspace=workspace.absolute(), gpus=observed.machine.gpus)
+    return with_stages(draft, observed.fingerprints), observed

@@ -1,0 +1,1 @@
+"""The pipeline on this machine: the same plan as on a cluster, subprocesses instead of Jobs."""
