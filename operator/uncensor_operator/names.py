@@ -94,6 +94,25 @@ class StageName(StrEnum):
     REPORT = "report"
 
 
+class StageState(StrEnum):
+    """What a stage does, in `status.stages` and in a local run."""
+
+    # Its inputs are not there yet.
+    PENDING = "Pending"
+    # Its child waits for a node, a quota or a queue.
+    QUEUED = "Queued"
+    # It works.
+    RUNNING = "Running"
+    # Its output is complete.
+    SUCCEEDED = "Succeeded"
+    # Its output was there already, made from the same inputs.
+    SKIPPED = "Skipped"
+    # Told to stop; what was done is saved.
+    STOPPED = "Stopped"
+    # It ended without an output.
+    FAILED = "Failed"
+
+
 class ConditionType(StrEnum):
     """Types of `status.conditions`; the first three follow kstatus, which Flux and Argo CD read."""
 

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,7 +22,15 @@ class FileServer:
     """Answers of the next requests, instead of the file."""
     cuts: list[int] = field(default_factory=list)
     """The next bodies end after so many bytes, with the connection."""
+    stalls_at: int | None = None
+    """Bodies stop after so many bytes, with the connection open, until `goes_on` is set."""
+    is_stalled: threading.Event = field(default_factory=threading.Event)
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Where a path leads instead of to a file."""
+    encoding: str = "identity"
     sends_etag: bool = True
+    tells_length: bool = True
     knows_ranges: bool = True
     requests: list[dict[str, str]] = field(default_factory=list)
 
@@ -39,7 +47,10 @@ def file_server(files: dict[str, bytes]) -> Iterator[FileServer]:
 
     with running(Handler) as url:
         state.url = url
-        yield state
+        try:
+            yield state
+        finally:
+            state.goes_on.set()
 
 
 @contextmanager
@@ -66,37 +77,64 @@ class _FileHandler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if state.statuses:
             self._empty(state.statuses.pop(0))
+        elif path in state.redirects:
+            self._redirect(state.redirects[path])
         elif path not in state.files:
             self._empty(404)
         else:
             self._send_file(path)
 
     def _send_file(self, path: str) -> None:
-        state, content = self.served, self.served.files[path]
+        content = self.served.files[path]
         start = self._start(path)
         if start and start >= len(content):
             return self._empty(416)
+        self._send_head(path, start)
+        return self._send_body(content[start:])
+
+    def _send_head(self, path: str, start: int) -> None:
+        state, size = self.served, len(self.served.files[path])
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         if state.sends_etag:
             self.send_header("ETag", state.etag(path))
-        self.send_header("Content-Length", str(len(content) - start))
+        if state.encoding != "identity":
+            self.send_header("Content-Encoding", state.encoding)
+        if state.tells_length:
+            self.send_header("Content-Length", str(size - start))
+        else:
+            self.send_header("Connection", "close")
         self.end_headers()
-        body = content[start:]
+
+    def _send_body(self, body: bytes) -> None:
+        state = self.served
+        if state.stalls_at is not None:
+            first, body = body[: state.stalls_at], body[state.stalls_at :]
+            self.wfile.write(first)
+            self.wfile.flush()
+            state.is_stalled.set()
+            state.goes_on.wait(60)
         if state.cuts:
             self.wfile.write(body[: state.cuts.pop(0)])
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
-            return None
-        self.wfile.write(body)
-        return None
+            return
+        # The reader may have been killed, or tired of waiting.
+        with suppress(ConnectionError):
+            self.wfile.write(body)
 
     def _start(self, path: str) -> int:
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range", self.served.etag(path)) == self.served.etag(path)
         return int(found[1]) if found and same and self.served.knows_ranges else 0
+
+    def _redirect(self, location: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", location)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _empty(self, status: int) -> None:
         self.send_response(status)

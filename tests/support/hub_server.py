@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,8 +31,17 @@ class Hub:
     tampered: set[str] = field(default_factory=set)
     """Files that come with other bytes than the tree lists."""
     status: int | None = None
+    """Answer of every request, when set."""
+    dies_after: str | None = None
+    """The name of a file; once it was sent, every answer is 500."""
+    cuts: dict[str, int] = field(default_factory=dict)
+    """The next body of a file ends after so many bytes, with the connection."""
+    is_a_web_page: bool = False
+    """A proxy answers everything with a page."""
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    ranges: list[tuple[str, str]] = field(default_factory=list)
+    """(file, Range header) of the requests that had one."""
 
 
 @contextmanager
@@ -59,6 +69,8 @@ class _HubHandler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(self.path.partition("?")[0])
         self.hub.asked.append(path)
+        if self.hub.is_a_web_page:
+            return self._send(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
         if self.hub.status is not None:
             return self._refuse(self.hub.status, "")
         if found := _API.match(path):
@@ -86,10 +98,15 @@ class _HubHandler(BaseHTTPRequestHandler):
         content = files[path]
         if path in self.hub.tampered:
             content = bytes(len(content))
+        if wanted := self.headers.get("Range"):
+            self.hub.ranges.append((path, wanted))
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(found[1]) if found else 0
+        if path == self.hub.dies_after and self.command == "GET":
+            self.hub.status = 500
         extra = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
-        return self._send(206 if start else 200, content[start:], extra)
+        cut = self.hub.cuts.pop(path, None) if self.command == "GET" else None
+        return self._send(206 if start else 200, content[start:], extra, cut=cut)
 
     def _files(self, name: str) -> dict[str, bytes] | None:
         hub = self.hub
@@ -109,14 +126,20 @@ class _HubHandler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, code: str) -> None:
         self._send(status, b"", {"X-Error-Code": code} if code else {})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _send(
+        self, status: int, body: bytes, headers: dict[str, str], *, cut: int | None = None
+    ) -> None:
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            self.wfile.write(body[:cut])
+        if cut is not None:
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Stay silent."""

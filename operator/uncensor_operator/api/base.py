@@ -19,7 +19,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 VALIDATIONS = "x-kubernetes-validations"
@@ -67,7 +66,7 @@ class Rule:
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    ) -> dict[str, Any]:
         shown = dict(handler(schema))
         shown[VALIDATIONS] = [*shown.get(VALIDATIONS, ()), self.as_validation()]
         return shown
@@ -94,6 +93,7 @@ class ApiModel(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
+        defer_build=True,
     )
 
     # Rules about several fields; a subclass that sets its own replaces those of its parent.
@@ -107,7 +107,7 @@ class ApiModel(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    ) -> dict[str, Any]:
         shown = handler(schema)
         if cls.rules:
             # A model is shown as a reference; the rules belong to what it refers to.
@@ -134,7 +134,7 @@ class ListMap:
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    ) -> dict[str, Any]:
         return {**handler(schema), LIST_TYPE: "map", LIST_MAP_KEYS: [self.key]}
 
 
@@ -153,7 +153,7 @@ class ListSet:
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    ) -> dict[str, Any]:
         return {**handler(schema), LIST_TYPE: "set"}
 
 

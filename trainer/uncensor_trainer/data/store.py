@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from uncensor_trainer.exits import WorkspaceFailure
 from uncensor_trainer.workspace import read_json, write_json
 
 FILES = ("tokens.bin", "loss.bin", "offsets.npy", "origins.jsonl")
+AGAIN = "Run the prepare stage again (--from prepare)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,13 @@ class TokenStore:
         tokens: uint32 [tokens of all rows].
         loss: uint8 [tokens of all rows], 1 where the token counts.
         offsets: int64 [rows + 1].
+        folder: where the store lies.
     """
 
     tokens: npt.NDArray[np.uint32]
     loss: npt.NDArray[np.uint8]
     offsets: npt.NDArray[np.int64]
+    folder: Path
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -47,18 +50,21 @@ class TokenStore:
         Raises:
             WorkspaceFailure: the store is absent or its files do not fit together.
         """
-        meta = read_json(folder / "store.json")
-        if meta is None:
-            raise WorkspaceFailure(f"{folder} holds no token store; run the prepare stage again.")
-        offsets = np.load(folder / "offsets.npy")
-        tokens = np.memmap(folder / "tokens.bin", dtype=np.uint32, mode="r")
-        loss = np.memmap(folder / "loss.bin", dtype=np.uint8, mode="r")
-        if not len(tokens) == len(loss) == offsets[-1] == meta["tokens"]:
+        counts = _counts(folder)
+        try:
+            offsets = np.load(folder / "offsets.npy")
+            tokens = np.memmap(folder / "tokens.bin", dtype=np.uint32, mode="r")
+            loss = np.memmap(folder / "loss.bin", dtype=np.uint8, mode="r")
+        except (FileNotFoundError, ValueError) as error:
+            raise WorkspaceFailure(f"The token store {folder} is damaged: {error}. {AGAIN}") from (
+                error
+            )
+        if not len(tokens) == len(loss) == offsets[-1] == counts["tokens"]:
             raise WorkspaceFailure(
                 f"The token store {folder} is damaged: {len(tokens)} tokens, wanted "
-                f"{meta['tokens']}. Run the prepare stage again (--from prepare)."
+                f"{counts['tokens']}. {AGAIN}"
             )
-        return cls(tokens, loss, offsets)
+        return cls(tokens, loss, offsets, folder)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -73,6 +79,33 @@ class TokenStore:
         part = slice(self.offsets[index], self.offsets[index + 1])
         ids = self.tokens[part].astype(np.int64)
         return ids, np.where(self.loss[part] == 1, ids, MASKED)
+
+    def origins(self, indices: Iterable[int]) -> list[tuple[str, int]]:
+        """Return (data set, row number there) of each row."""
+        lines = (self.folder / "origins.jsonl").read_text(encoding="utf-8").splitlines()
+        return [tuple(json.loads(lines[index])) for index in indices]
+
+    def verify(self) -> None:
+        """Read every byte once.
+
+        Raises:
+            WorkspaceFailure: a file is not what prepare wrote.
+        """
+        for name, wanted in _counts(self.folder)["sha256"].items():
+            if _sha256(self.folder / name) != wanted:
+                raise WorkspaceFailure(
+                    f"The token store {self.folder} is damaged: {name} does not have the bytes "
+                    f"that were written. {AGAIN}"
+                )
+
+
+def num_rows(folder: Path) -> int:
+    """Return the rows of a store without opening it.
+
+    Raises:
+        WorkspaceFailure: there is no store.
+    """
+    return int(_counts(folder)["rows"])
 
 
 def write_store(folder: Path, rows: Iterable[tuple[str, int, Encoded]]) -> dict[str, int]:
@@ -99,6 +132,18 @@ def write_store(folder: Path, rows: Iterable[tuple[str, int, Encoded]]) -> dict[
         "lossTokens": loss_tokens,
         "longest": max(np.diff(offsets), default=0).item() if len(offsets) > 1 else 0,
     }
-    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    digests = {name: _sha256(folder / name) for name in FILES}
     write_json(folder / "store.json", {**counts, "sha256": digests})
     return counts
+
+
+def _counts(folder: Path) -> dict[str, Any]:
+    counts = read_json(folder / "store.json")
+    if counts is None:
+        raise WorkspaceFailure(f"{folder} holds no token store. {AGAIN}")
+    return counts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

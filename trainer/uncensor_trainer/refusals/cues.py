@@ -120,7 +120,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern("soft-object", Cue.SOFT, rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}(?:\w+,? (?:or |and |nor )?){{0,4}}?{_SOFT_OBJECT}"),
     Pattern("soft-verb", Cue.SOFT, rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}{_SOFT_VERB}"),
-    Pattern("cannot-do", Cue.DECLINE, rf"(?:\b(?:i|we){_ASIDE} ?|\band (?:therefore |thus |so )?){_NOT} {_ADVERBS}{_ABLE}{_DO}"),
+    Pattern("cannot-do", Cue.DECLINE, rf"\b(?:i|we)(?:{_ASIDE} ?|\b[^.!?\n]{{0,120}}? and (?:therefore |thus |so )?){_NOT} {_ADVERBS}{_ABLE}{_DO}"),
     Pattern(
         "bare-cannot",
         Cue.DECLINE,

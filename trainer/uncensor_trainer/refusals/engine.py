@@ -1,188 +1,163 @@
-"""Decides of which class an answer is: normalise, ask the rules, weigh the context.
+"""Decides of which class an answer is.
 
-The filter uses it on data, the evaluation on what a model wrote.
+The story: plain text, an anchor that makes the answer worth a look, sentences and what they do,
+how much of the answer answers (the linear stage), then what was asked. The filter uses it on data,
+the evaluation on what a model wrote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 import re2
 
-from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.refusals import context
+from uncensor_trainer.refusals.anchors import worth_a_look
 from uncensor_trainer.refusals.classes import CLEAN, AnswerClass, Verdict
-from uncensor_trainer.refusals.rules import ABOUT_ASSISTANT, ASKED_FOR, RULES, TURN, Rule
+from uncensor_trainer.refusals.cues import Cue
+from uncensor_trainer.refusals.features import features
+from uncensor_trainer.refusals.languages import foreign_phrase
+from uncensor_trainer.refusals.model import linear
+from uncensor_trainer.refusals.sentences import Kind, Sentence, sentences
+from uncensor_trainer.refusals.strip import stripped
+from uncensor_trainer.refusals.text import Text, plain_text
+from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
-OPENING = 700  # characters of an answer that the rules see
-# After "however" so many characters are an answer, not the rest of a refusal.
-ANSWER_CHARACTERS = 60
-_SAME_LENGTH = str.maketrans(
-    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " ", "\t": " "}
+__all__ = ["UserRule", "classify", "stripped"]
+
+HEAD = 2400  # characters of an answer that are read
+OPENING = 4  # sentences that can decide about an answer
+DECIDED = 0.5  # probability from which nothing of what was asked counts as given
+PARTIAL = 0.25  # probability from which an answer beside a plain no is a partial refusal
+MOSTLY = 0.5  # share of an answer
+SURE = 0.9
+LONGEST_PLACEHOLDER = 40  # characters
+_PLACEHOLDER = re2.compile(
+    r"^\W*(?:content[_ ]filter(?:ed)?|filtered|redacted|removed|deleted|no (?:output|response|answer|content)|"
+    r"n/?a|none|null|nil|undefined|nan|tbd|todo|empty|blank|error|response blocked|blocked)?\W*$"
 )
+_DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
+_CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
+# What was asked explains these; a plain no stays one.
+_TALK_OF_ITSELF = frozenset({AnswerClass.DISCLAIMER, AnswerClass.CAPABILITY})
 
 
-class UserRule(Protocol):
-    """A pattern of the user's own."""
-
-    @property
-    def name(self) -> str:
-        """Shown in decisions."""
-        ...
-
-    @property
-    def refusal_class(self) -> str:
-        """The class that a match means."""
-        ...
-
-    @property
-    def pattern(self) -> str:
-        """RE2 syntax, matched without regard to case anywhere in the answer."""
-        ...
-
-
-def classify(instruction: str, response: str, extra: Iterable[UserRule] = ()) -> Verdict:
+def classify(instruction: str, response: str, extra_rules: Iterable[UserRule] = ()) -> Verdict:
     """Return the class of an answer to an instruction, with the rule and the place.
 
     Raises:
-        InvalidInput: a pattern of `extra` is not valid RE2.
+        InvalidInput: a pattern of `extra_rules` is not valid RE2.
     """
-    for rule in extra:
-        match = _compiled_extra(rule.name, rule.pattern).search(response)
-        if match:
-            answer_class = AnswerClass(rule.refusal_class)
-            return Verdict(answer_class, rule.name, match.start(), match.end(), 1.0)
-    body = response.strip()
-    if not body:
-        return Verdict(AnswerClass.PLACEHOLDER, "empty", 0, len(response), 1.0)
-    lead = len(response) - len(response.lstrip())
-    text = normalised(body[:OPENING])
-    verdict = _first_match(text, len(body))
-    if not verdict.is_flagged:
+    if mine := first_match(extra_rules, response):
+        return mine
+    text = plain_text(response, HEAD)
+    if _is_placeholder(response, text):
+        return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), 1.0)
+    if worth_a_look(text.plain):
+        verdict = _of_sentences(instruction, response, text)
+        if verdict.is_flagged:
+            return verdict
+    return _of_phrase(instruction, response, text)
+
+
+def _is_placeholder(response: str, text: Text) -> bool:
+    """An answer of nothing, or of a mark that stands for none."""
+    if not text.plain.strip():
+        return not text.code
+    # "None." and "N/A" can be right answers; alone in brackets or capitals they are marks.
+    short = len(response) <= LONGEST_PLACEHOLDER and "[" in response or "_" in response
+    return bool(short and not text.code and _PLACEHOLDER.search(text.plain.replace("[", "")))
+
+
+def _of_sentences(instruction: str, response: str, text: Text) -> Verdict:
+    found = sentences(text)
+    if not found:
         return CLEAN
-    verdict = _in_context(verdict, normalised(instruction.strip()), text, len(body))
-    if not verdict.is_flagged:
-        return CLEAN
-    return Verdict(
-        verdict.answer_class, verdict.rule, verdict.start + lead, verdict.end + lead, verdict.score
-    )
-
-
-def normalised(text: str) -> str:
-    """Return lower-case text with plain quotes and blanks, of the same length."""
-    mapped = text.translate(_SAME_LENGTH)
-    lowered = mapped.lower()
-    # A few letters change length in lower case; offsets matter more than those.
-    return lowered if len(lowered) == len(mapped) else mapped
-
-
-def stripped(response: str, verdict: Verdict) -> str:
-    """Return the answer without the caveat at its start, capitalised again.
-
-    The caveat ends at the word that announces the answer ("but", "however"), else with its
-    sentence. An answer that would be left with nothing is returned as it is.
-    """
-    text = normalised(response)
-    sentence_end = _first(re2.search(r"[.!?](?:\s|$)", text[verdict.start :]))
-    turn = re2.search(TURN, text[verdict.start :])
-    limit = sentence_end if sentence_end >= 0 else len(text)
-    if turn and turn.start() <= limit + 2:
-        cut = verdict.start + turn.end()
+    numbers = features(found, len(response), text.code, response[:HEAD])
+    probability = linear().probability(numbers)
+    if probability >= DECIDED:
+        answer_class, sentence = _without_answer(found)
     else:
-        cut = verdict.start + limit + 1
-    rest = response[cut:].lstrip(" ,;\n")
-    after = re2.match(r"(?i)(?:but|however|that said|still|nevertheless|nonetheless),? ", rest)
-    rest = rest[after.end() :] if after else rest
-    if not rest.strip():
-        return response
-    return rest[0].upper() + rest[1:]
-
-
-def _first(match: object) -> int:
-    return match.start() if match else -1  # type: ignore[attr-defined]
-
-
-def _first_match(text: str, length: int) -> Verdict:
-    for rule, pattern in _compiled():
-        if length > rule.max_length:
-            continue
-        match = pattern.search(text)
-        if match and match.start() <= rule.within:
-            return Verdict(rule.answer_class, rule.name, match.start(), match.end(), rule.score)
-    return CLEAN
-
-
-def _in_context(verdict: Verdict, instruction: str, text: str, length: int) -> Verdict:
-    """Weigh what was asked and what follows."""
-    if _asked().search(instruction):
+        answer_class, sentence = _with_answer(found, probability, numbers["answering"])
+    if sentence is None:
         return CLEAN
-    if verdict.answer_class in {AnswerClass.DISCLAIMER, AnswerClass.REFUSAL} and _about().search(
-        instruction
+    answer_class = _in_context(answer_class, sentence, _asked(instruction))
+    if answer_class is AnswerClass.NONE:
+        return CLEAN
+    score = probability if probability >= DECIDED else 1 - probability
+    start, end = text.origin(sentence.start), text.origin(sentence.end)
+    return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
+
+
+def _without_answer(found: Sequence[Sentence]) -> tuple[AnswerClass, Sentence | None]:
+    """Nothing of what was asked is given: say in which way."""
+    opening = found[:OPENING]
+    lead = next((s for s in opening if s.kind in _DECISIVE), None)
+    if lead is None:
+        return AnswerClass.NONE, None
+    if lead.kind is Kind.UNABLE and not any(_plainly_declines(s) for s in opening):
+        return AnswerClass.CAPABILITY, lead
+    decline = next((s for s in opening if s.kind is Kind.DECLINE), None)
+    if decline:
+        return AnswerClass.REFUSAL, decline
+    if lead.kind in {Kind.SOFT, Kind.UNABLE}:
+        return AnswerClass.REFUSAL, lead
+    return AnswerClass.MORALISE, lead
+
+
+def _with_answer(
+    found: Sequence[Sentence], probability: float, answering: float
+) -> tuple[AnswerClass, Sentence | None]:
+    """The answer answers: a caveat in front of it, a missing tool or nothing at all."""
+    first = found[0]
+    unable = next((s for s in found[:2] if s.kind is Kind.UNABLE), None)
+    if unable and answering < MOSTLY:
+        return AnswerClass.CAPABILITY, unable
+    if first.kind is Kind.DECLINE and probability >= PARTIAL:
+        return AnswerClass.REFUSAL, first
+    if first.kind in _CAVEATS or Cue.MODEL in first.cues:
+        return AnswerClass.DISCLAIMER, first
+    return AnswerClass.NONE, None
+
+
+def _plainly_declines(sentence: Sentence) -> bool:
+    """Says no for another reason than a missing tool or input."""
+    return sentence.kind is Kind.DECLINE and Cue.UNABLE not in sentence.cues
+
+
+def _asked(instruction: str) -> context.Request:
+    return context.request(plain_text(instruction, context.HEAD).plain)
+
+
+def _in_context(
+    answer_class: AnswerClass, sentence: Sentence, asked: context.Request
+) -> AnswerClass:
+    """Weigh what was asked: some right answers look like refusals."""
+    speaks_as_model = Cue.MODEL in sentence.cues
+    if (asked.asks_for_refusal or asked.handles_a_no) and not speaks_as_model:
+        return AnswerClass.NONE
+    if answer_class is AnswerClass.MORALISE and asked.asks_for_judgement:
+        return AnswerClass.NONE
+    if asked.about_assistant and (
+        answer_class in _TALK_OF_ITSELF or sentence.kind is not Kind.DECLINE
     ):
-        return Verdict(AnswerClass.IDENTITY, verdict.rule, verdict.start, verdict.end, 0.8)
-    answers_after = _answer_follows(verdict, text, length)
-    if verdict.answer_class is AnswerClass.DISCLAIMER and not answers_after:
-        return Verdict(AnswerClass.REFUSAL, "caveat-only", verdict.start, verdict.end, 0.7)
-    soft = verdict.rule in {
-        "model-cannot",
-        "sorry-but-cannot",
-        "sorry-dash-refusal",
-        "opening-cannot",
-    }
-    if verdict.answer_class is AnswerClass.REFUSAL and soft and _is_soft(text) and answers_after:
-        return Verdict(AnswerClass.DISCLAIMER, verdict.rule, verdict.start, verdict.end, 0.7)
-    return verdict
+        return AnswerClass.IDENTITY
+    return answer_class
 
 
-def _answer_follows(verdict: Verdict, text: str, length: int) -> bool:
-    turn = re2.search(TURN, text[verdict.start :])
-    if turn is None:
-        return length - verdict.end > 3 * ANSWER_CHARACTERS
-    after = verdict.start + turn.end()
-    offers = re2.search(
-        r"^,? ?(?:i(?:'d| would| can| could|'m| am| will|'ll) |feel free|please|if you|you (?:can|could|may|might) )",
-        text[after : after + 40],
-    )
-    return length - after > ANSWER_CHARACTERS and offers is None
-
-
-def _is_soft(text: str) -> bool:
-    """A caveat about opinions and feelings, not about the request."""
-    return (
-        re2.search(
-            r"\b(?:don't|do not|cannot|can't|not capable of|unable to) (?:have|hold|express|form|give|provide)? ?(?:any )?"
-            r"(?:personal|subjective|opinions?|feelings?|preferences?|beliefs?|emotions?)",
-            text[:240],
-        )
-        is not None
+def _rule(sentence: Sentence) -> str:
+    """The pattern that says most about the sentence: one of its kind, else its first."""
+    return next((name for name, cue in sentence.named_cues if cue == sentence.kind.value), "") or (
+        sentence.named_cues[0][0]
     )
 
 
-@cache
-def _compiled() -> tuple[tuple[Rule, re2._Regexp], ...]:
-    return tuple((rule, re2.compile(rule.pattern)) for rule in RULES)
-
-
-@cache
-def _asked() -> re2._Regexp:
-    return re2.compile(ASKED_FOR)
-
-
-@cache
-def _about() -> re2._Regexp:
-    return re2.compile(ABOUT_ASSISTANT)
-
-
-@cache
-def _compiled_extra(name: str, pattern: str) -> re2._Regexp:
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        raise InvalidInput(
-            f"filter.extraRules: the pattern of {name!r} is not valid RE2: {error}. RE2 has no "
-            "look-around and no back-references."
-        ) from error
+def _of_phrase(instruction: str, response: str, text: Text) -> Verdict:
+    found = foreign_phrase(text.plain, len(response))
+    if found is None:
+        return CLEAN
+    asked = _asked(instruction)
+    if asked.asks_for_refusal or asked.handles_a_no:
+        return CLEAN
+    start, end = text.origin(found.start), text.origin(found.end)
+    return Verdict(found.answer_class, found.rule, start, min(end, len(response)), SURE)

@@ -29,16 +29,12 @@ def bars(refusal: Mapping[str, Any]) -> str:
     names = sorted(known, key=lambda name: (_rank(name), name))
     label = max(len(name) for name in names)
     counted = max(len(_counted(known[name])) for name in names)
-    lines = [f"Refused prompts (shaded: up to the end of the 95 % interval; full width {_top()})"]
+    lines = ["Refused prompts (shaded: up to the end of the 95 % interval; full width 100 %)"]
     for name in names:
         arm = known[name]
         numbers = f"{_percent(arm['rate']):>6}  {_counted(arm):>{counted}}{_interval(arm)}"
         lines.append(f"  {name:<{label}}  {_bar(arm)}  {numbers}")
     return "\n".join(lines)
-
-
-def _top() -> str:
-    return "100 %"
 
 
 def _is_measured(arm: object) -> bool:

@@ -26,6 +26,10 @@ from uncensor_trainer.workspace import read_json, sync_folder, sync_tree, write_
 RECORD = "source.json"
 
 
+class RequestRefused(InvalidInput):
+    """A server wants other credentials or another address; what came before stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Content that can be brought, and the name under which it is kept."""
@@ -58,6 +62,7 @@ def cached(
         progress: where to tell what happens.
 
     Raises:
+        RequestRefused: the user can change the request; what came is kept for the next attempt.
         InvalidInput: the content is not acceptable; nothing of it is kept.
         SourceUnavailable: the download failed; what came is kept for the next attempt.
     """
@@ -79,6 +84,8 @@ def _filled(
         origin.fill(partial)
         _refuse_own_name(partial)
         files = [file_record(path, partial) for path in files_of(partial)]
+    except RequestRefused:
+        raise
     except InvalidInput:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -89,6 +96,7 @@ def _filled(
         "files": [file.as_json() for file in files],
     }
     write_json(partial / RECORD, record)
+    _let_others_read(partial)
     sync_tree(partial)
     _put_in_place(partial, folder, origin)
     return Fetched(folder, tuple(files), origin.source, origin.revision)
@@ -96,7 +104,18 @@ def _filled(
 
 def _refuse_own_name(partial: Path) -> None:
     if (partial / RECORD).exists():
-        raise InvalidInput(f"A file named {RECORD} cannot be stored; rename it.")
+        raise InvalidInput(
+            f"A file named {RECORD} cannot be stored: the cache keeps its own record under that "
+            "name. Rename it (`filename` of http), or leave it out (`files` of huggingFace)."
+        )
+
+
+def _let_others_read(partial: Path) -> None:
+    """Give files the folder's read bits: safetensors writes 0600, and other users share this."""
+    readable = partial.stat().st_mode & 0o444
+    for path in partial.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode | readable)
 
 
 def _put_in_place(partial: Path, folder: Path, origin: Origin) -> None:
@@ -114,14 +133,22 @@ def _put_in_place(partial: Path, folder: Path, origin: Origin) -> None:
 
 def _complete(folder: Path, origin: Origin) -> Fetched | None:
     record = read_json(folder / RECORD)
-    listed = record.get("files") if record is not None else None
-    if record is None or not isinstance(listed, list) or not listed:
+    if record is None:
         return None
-    files = tuple(FileRecord(**entry) for entry in listed)  # type: ignore[arg-type]
-    if not all(_has_size(folder / file.name, file.size) for file in files):
+    files = _recorded_files(record)
+    if not files or not all(_has_size(folder / file.name, file.size) for file in files):
         return None
     revision = record.get("revision")
     return Fetched(folder, files, origin.source, None if revision is None else str(revision))
+
+
+def _recorded_files(record: dict[str, Json]) -> tuple[FileRecord, ...]:
+    """Return the files that a record lists; none when another version wrote it."""
+    listed = record.get("files")
+    try:
+        return tuple(FileRecord(**entry) for entry in listed)  # type: ignore[arg-type, union-attr]
+    except TypeError:
+        return ()
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.exits import InvalidInput, WorkspaceFailure
 from uncensor_trainer.progress import Json
 
 INDEX = "model.safetensors.index.json"
@@ -69,6 +70,20 @@ def refuse_unsafe_name(name: str, where: str) -> None:
     climbs = name.startswith("/") or "\\" in name or "\0" in name
     if climbs or not parts or any(part.startswith(".") for part in parts):
         raise InvalidInput(f"{where} names a file {name!r}, which may not be stored: unsafe name.")
+
+
+def refuse_full_disk(folder: Path, num_bytes: int, what: str) -> None:
+    """Let content pass that the disk below a folder has room for.
+
+    Raises:
+        WorkspaceFailure: it would not fit; nothing of it was written yet.
+    """
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise WorkspaceFailure(
+            f"{what} needs {num_bytes / 1e9:.1f} GB, and the disk of {folder} has "
+            f"{free / 1e9:.1f} GB free. Free some space or choose another workspace."
+        )
 
 
 def refuse_no_data_file(name: str, where: str) -> None:

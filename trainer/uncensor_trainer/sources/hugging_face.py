@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -34,12 +37,13 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from uncensor_trainer.exits import InvalidInput, SourceUnavailable, StageError
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.runfile import HubSource
-from uncensor_trainer.sources.cache import Origin
+from uncensor_trainer.sources.cache import Origin, RequestRefused
 from uncensor_trainer.sources.checks import (
     DATA_SUFFIXES,
     INDEX,
     file_record,
     plain_names,
+    refuse_full_disk,
     refuse_remote_code,
     refuse_unsafe_name,
     wanted_weights,
@@ -47,6 +51,7 @@ from uncensor_trainer.sources.checks import (
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REFUSED = {401, 403}
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class _Repository:
@@ -56,7 +61,7 @@ class _Repository:
         disable_progress_bars()
         self.source = source
         self.progress = progress
-        self.api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=_token())
+        self.api = HfApi(endpoint=_endpoint(), token=_token())
         self.commit = self._commit()
 
     def _commit(self) -> str:
@@ -85,7 +90,10 @@ class _Repository:
         """Download files into a folder, resumed, and compare them with what the hub lists."""
         for name in names:
             refuse_unsafe_name(name, _shown(self.source))
-        with _for_people(self.source):
+        wanted = sum(files[name].size for name in names)
+        have = sum(_size(folder / name) for name in names)
+        refuse_full_disk(folder, wanted - have, _shown(self.source))
+        with _for_people(self.source), _told(self.progress, folder, wanted):
             self.api.snapshot_download(
                 self.source.repo,
                 revision=self.commit,
@@ -93,9 +101,9 @@ class _Repository:
                 local_dir=folder,
                 allow_patterns=[glob.escape(name) for name in names],
             )
-        for number, name in enumerate(names, start=1):
+        for name in names:
             _refuse_difference(folder, files[name], self.source)
-            self.progress.update(number, len(names), unit="files", file=name)
+        self.progress.update(wanted, wanted, unit="bytes")
 
 
 def model_origin(source: HubSource, progress: Progress) -> Origin:
@@ -169,6 +177,9 @@ def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _refuse_difference(folder: Path, listed: RepoFile, source: HubSource) -> None:
     path = folder / listed.path
+    if not path.is_file():
+        # The library is content with what a folder has when the hub falls silent in between.
+        raise SourceUnavailable(f"{listed.path} of {_shown(source)} did not come.")
     found = file_record(path, folder)
     wanted = listed.lfs.sha256 if listed.lfs is not None else found.sha256
     if found.size != listed.size or found.sha256 != wanted:
@@ -179,9 +190,53 @@ def _refuse_difference(folder: Path, listed: RepoFile, source: HubSource) -> Non
         )
 
 
+@contextmanager
+def _told(progress: Progress, folder: Path, total: int) -> Iterator[None]:
+    """Tell now and then how many bytes lie in the folder; the library's bars are for terminals."""
+    is_done = threading.Event()
+
+    def tell() -> None:
+        while not is_done.wait(_SECONDS_BETWEEN_LOOKS):
+            have = sum(_size(path) for path in folder.rglob("*"))
+            progress.update(min(have, total), total, unit="bytes")
+
+    watcher = threading.Thread(target=tell, name="download-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        watcher.join()
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 when there is none (any more)."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
 def _remove_bookkeeping(folder: Path) -> None:
     """Remove what the hub library keeps there for resuming."""
     shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def _endpoint() -> str | None:
+    """Return the hub that HF_ENDPOINT names; None lets the library choose."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").strip()
+    if not endpoint:
+        return None
+    try:
+        parts = urlsplit(endpoint)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        # A bad port or host name shows here only.
+        _ = parts.port, str(parts.hostname).encode("idna")
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise InvalidInput("HF_ENDPOINT is not an address such as https://huggingface.co.")
+    return endpoint
 
 
 def _token() -> str | None:
@@ -230,17 +285,27 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
 def _explained(error: Exception, shown: str) -> StageError | None:
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):
-            return InvalidInput(f"On the hub, {shown} {sentence}.")
+            return RequestRefused(f"On the hub, {shown} {sentence}.")
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         if status in _REFUSED:
-            return InvalidInput(f"The hub refuses access to {shown} ({status}): check the token.")
+            return RequestRefused(f"The hub refuses access to {shown} ({status}): check the token.")
         return SourceUnavailable(f"The hub answers {status} for {shown}.")
+    if isinstance(error, json.JSONDecodeError):
+        return SourceUnavailable(
+            f"What answers at HF_ENDPOINT for {shown} is not a hub; perhaps a proxy stands between."
+        )
     if isinstance(error, LocalEntryNotFoundError | FileMetadataError) or _is_network(error):
         return SourceUnavailable(f"The hub cannot be reached for {shown}: {type(error).__name__}.")
     return None
 
 
 def _is_network(error: Exception) -> bool:
-    """The library changed from httpx to httpx2; both call the base class TransportError."""
+    """Tell a failed transfer from a disk error: only the latter has a number.
+
+    The library changed from httpx to httpx2; both call the base class TransportError. A body that
+    ends early is an OSError without a number.
+    """
+    if type(error) is OSError:
+        return error.errno is None
     return any(kind.__name__ == "TransportError" for kind in type(error).__mro__)

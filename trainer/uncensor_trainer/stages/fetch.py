@@ -81,7 +81,7 @@ def _model_origin(context: StageContext, source: Remote) -> Origin:
             f"A model has several files, and {web.without_secrets(source.url)} is one. Name a "
             "repository (huggingFace) or a folder (path)."
         )
-    return package.model_origin(source)
+    return package.model_origin(source, context.progress)
 
 
 def _data(context: StageContext, key: str, source: Source) -> Fetched:

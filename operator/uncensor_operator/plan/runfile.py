@@ -1,0 +1,166 @@
+"""From the manifest to the run file: every setting resolved, nothing left to guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from uncensor_operator.api import outcome, running, sources, training, v1alpha1
+from uncensor_operator.errors import UncensorError
+from uncensor_trainer import runfile
+
+
+def resolve(manifest: v1alpha1.UncensorTraining, *, workspace: Path, gpus: int) -> runfile.RunFile:
+    """Return the run file for one machine, still without its stages (see `pipeline`).
+
+    Args:
+        manifest: a valid manifest without what `unsupported` names.
+        workspace: absolute path of the workspace.
+        gpus: accelerators of this machine; a process each, or one process on the CPU.
+
+    Raises:
+        UncensorError: the global batch cannot be divided among the processes.
+    """
+    spec = manifest.spec
+    compute = runfile.Compute(nodes=1, processes_per_node=max(1, gpus), gpus_per_node=gpus)
+    return runfile.RunFile(
+        run=manifest.metadata.name,
+        workspace=str(workspace),
+        stages=(),
+        model=_source(spec.model, "model"),
+        datasets=tuple(_dataset(one) for one in spec.datasets),
+        filter=_filter(spec.filter),
+        training=_training(spec.training, _global_batch(spec.training, spec.compute), compute),
+        probe=_probe(spec.probe),
+        evaluation=_evaluation(spec.evaluation),
+        compute=compute,
+    )
+
+
+def _source(source: sources.Source, repo_type: str) -> runfile.Source:
+    if source.hugging_face is not None:
+        return runfile.HubSource(
+            repo=source.hugging_face.repo,
+            revision=source.hugging_face.revision,
+            files=source.hugging_face.files,
+            repo_type="model" if repo_type == "model" else "dataset",
+        )
+    if source.http is not None:
+        one = source.http
+        return runfile.HttpSource(url=one.url, sha256=one.sha256, filename=one.filename)
+    if source.package is not None:
+        shipped = source.package
+        return runfile.PackageSource(name=shipped.name, version=shipped.version, file=shipped.file)
+    assert source.path is not None  # noqa: S101 - one-of, and S3 is refused before planning
+    return runfile.PathSource(path=source.path)
+
+
+def _input(source: sources.InputSource) -> runfile.Source | None:
+    return None if source.bundled else _source(source, "dataset")
+
+
+def _dataset(dataset: sources.Dataset) -> runfile.Dataset:
+    return runfile.Dataset(
+        name=dataset.name,
+        source=_source(dataset, "dataset"),
+        format=dataset.format,
+        max_rows=dataset.max_rows,
+    )
+
+
+def _filter(settings: training.Filter) -> runfile.FilterSettings:
+    return runfile.FilterSettings(
+        mode=settings.mode,
+        actions={name: getattr(settings.actions, name) for name in get_args(runfile.RefusalClass)},
+        extra_rules=tuple(
+            runfile.ExtraRule(
+                name=rule.name, refusal_class=rule.refusal_class, pattern=rule.pattern
+            )
+            for rule in settings.extra_rules
+        ),
+        max_drop_fraction=float(settings.max_drop_fraction),
+    )
+
+
+def _global_batch(settings: training.Training, compute: running.Compute) -> int:
+    """Rows of an optimizer step: of the cluster that the manifest describes, kept everywhere."""
+    if settings.global_batch_size is not None:
+        return settings.global_batch_size
+    processes = compute.nodes * max(1, compute.gpus_per_node)
+    return settings.micro_batch_size * settings.gradient_accumulation_steps * processes
+
+
+def _training(
+    settings: training.Training, global_batch: int, compute: runfile.Compute
+) -> runfile.TrainingSettings:
+    micro, accumulation = split_batch(global_batch, settings.micro_batch_size, compute.world_size)
+    return runfile.TrainingSettings(
+        method=settings.method,
+        lora=runfile.LoraSettings(
+            rank=settings.lora.rank,
+            alpha=settings.lora.alpha,
+            target_modules=_modules(settings.lora.target_modules),
+        ),
+        template=settings.template,
+        epochs=float(settings.epochs),
+        max_length=settings.max_length,
+        micro_batch_size=micro,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=float(settings.learning_rate),
+        schedule=settings.schedule,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=float(settings.weight_decay),
+        max_grad_norm=float(settings.max_grad_norm),
+        precision=settings.precision,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        seed=settings.seed,
+        deepspeed=runfile.DeepSpeedSettings.model_validate(settings.deepspeed.model_dump()),
+        checkpoints=runfile.CheckpointSettings.model_validate(settings.checkpoints.model_dump()),
+        validation_fraction=float(settings.validation_fraction),
+        control=settings.control,
+    )
+
+
+def split_batch(global_batch: int, micro: int, world: int) -> tuple[int, int]:
+    """Return micro-batch and accumulation steps whose product with `world` is the global batch.
+
+    The micro-batch is the largest one up to `micro` that divides what each process gets.
+
+    Raises:
+        UncensorError: the processes cannot share the global batch evenly.
+    """
+    share, rest = divmod(global_batch, world)
+    if rest:
+        fitting = [n for n in range(world, 0, -1) if global_batch % n == 0]
+        raise UncensorError(
+            f"A global batch of {global_batch} rows cannot be divided among {world} processes. "
+            f"Set training.globalBatchSize to a multiple of {world}, or use "
+            f"{' or '.join(str(n) for n in fitting[:3])} processes (CUDA_VISIBLE_DEVICES)."
+        )
+    for size in range(min(micro, share), 0, -1):
+        if share % size == 0:
+            return size, share // size
+    raise AssertionError("1 divides everything")
+
+
+def _modules(names: str) -> str | tuple[str, ...]:
+    return names if names == "all-linear" else tuple(names.split(","))
+
+
+def _probe(probe: v1alpha1.Probe) -> runfile.ProbeSettings:
+    return runfile.ProbeSettings(input=_input(probe.input), max_new_tokens=probe.max_new_tokens)
+
+
+def _evaluation(evaluation: outcome.Evaluation) -> runfile.EvaluationSettings:
+    baseline, limit = evaluation.baseline, evaluation.gates.max_refusal_rate
+    refusal = evaluation.refusal
+    return runfile.EvaluationSettings(
+        baseline=_source(baseline, "model") if baseline is not None else None,
+        refusal=runfile.RefusalEvaluation(
+            prompts=_input(refusal.prompts),
+            max_new_tokens=refusal.max_new_tokens,
+            batch_size=refusal.batch_size,
+        ),
+        perplexity_answers=_input(evaluation.perplexity.answers),
+        max_refusal_rate=float(limit) if limit is not None else None,
+    )

@@ -1,0 +1,158 @@
+"""What is checked before the first step and after every one: disk, memory, finite numbers."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from uncensor_trainer.exits import NumericFailure, WorkspaceFailure
+from uncensor_trainer.runfile import TrainingSettings
+
+GIB = 1024**3
+FULL_PRECISION = 4  # bytes of a float32
+OPTIMIZER_MOMENTS = 2  # AdamW keeps a mean and a variance of every gradient, both float32
+# fp16 skips a step whose scaled gradients overflow and halves the scale; so often in a row the
+# scale cannot be the reason any more.
+FP16_SKIPS_IN_A_ROW = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What decides how much memory and disk a training takes.
+
+    Attributes:
+        parameters: parameters of the model.
+        trainable: those that are trained (all, or the adapter's).
+        processes: processes that share the work.
+        deepspeed: whether DeepSpeed keeps a float32 master copy beside the working weights.
+        micro_batch: rows a process handles at once.
+        longest: tokens of the longest row.
+        vocabulary: rows of the output matrix.
+        hidden: width of the model.
+        layers: depth of the model.
+    """
+
+    parameters: int
+    trainable: int
+    processes: int
+    deepspeed: bool
+    micro_batch: int
+    longest: int
+    vocabulary: int
+    hidden: int
+    layers: int
+
+
+def checkpoint_bytes(shape: Footprint, training: TrainingSettings) -> int:
+    """Return the bytes of one checkpoint on disk."""
+    state = FULL_PRECISION * (1 + OPTIMIZER_MOMENTS)
+    if shape.deepspeed:
+        state += weight_bytes(shape, training)
+    return shape.trainable * state
+
+
+def model_bytes(shape: Footprint, training: TrainingSettings) -> int:
+    """Return the bytes of the finished model on disk, an adapter included."""
+    adapter = FULL_PRECISION * shape.trainable if training.method == "lora" else 0
+    return shape.parameters * weight_bytes(shape, training) + adapter
+
+
+def weight_bytes(shape: Footprint, training: TrainingSettings) -> int:
+    """Return the bytes of one weight; without DeepSpeed it stays float32, autocast or not."""
+    return 2 if shape.deepspeed and training.precision != "fp32" else FULL_PRECISION
+
+
+def refuse_full_disk(
+    folder: Path, shape: Footprint, training: TrainingSettings, existing: int
+) -> str:
+    """Check that all checkpoints that lie there at once and the model fit; return the numbers.
+
+    One more checkpoint than `keep_latest` is needed, because the oldest goes after the newest is
+    complete. `existing` bytes of earlier checkpoints count as there already.
+
+    Raises:
+        WorkspaceFailure: there is too little space; nothing was written yet.
+    """
+    count = training.checkpoints.keep_latest + 1
+    each, model = checkpoint_bytes(shape, training), model_bytes(shape, training)
+    need = max(0, count * each - existing) + model
+    free = shutil.disk_usage(folder).free
+    numbers = (
+        f"{_gib(need)} on disk ({count} checkpoints of {_gib(each)}, the model {_gib(model)}, "
+        f"{_gib(existing)} there already); {_gib(free)} free"
+    )
+    if need > free:
+        raise WorkspaceFailure(
+            f"Training needs {numbers} at {folder}. Free some space, lower "
+            "training.checkpoints.keepLatest, or choose a larger workspace. Nothing was trained "
+            "and nothing is lost."
+        )
+    return numbers
+
+
+def memory_estimate(shape: Footprint, training: TrainingSettings) -> str:
+    """Return a sentence about the memory of one process; an estimate, not a promise."""
+    working = weight_bytes(shape, training)
+    computed = FULL_PRECISION if training.precision == "fp32" else 2
+    stage = training.deepspeed.stage if shape.deepspeed else 0
+    shares = [shape.processes if stage >= lowest else 1 for lowest in (3, 2, 1)]
+    weights = shape.parameters * working / shares[0]
+    gradients = shape.trainable * working / shares[1]
+    master = FULL_PRECISION if shape.deepspeed else 0
+    optimizer = shape.trainable * (master + OPTIMIZER_MOMENTS * FULL_PRECISION) / shares[2]
+    tokens = shape.micro_batch * shape.longest
+    # Logits, their logarithms and their gradient exist at the same time, the last two in float32.
+    logits = tokens * shape.vocabulary * (computed + 2 * FULL_PRECISION)
+    # About 34 values a token, layer and unit of width are kept for the backward pass; with
+    # checkpointing the layer's input alone, and one layer is computed again at a time.
+    layers = 1 if training.gradient_checkpointing else shape.layers
+    activations = tokens * shape.hidden * computed * (34 * layers + shape.layers)
+    total = weights + gradients + optimizer + logits + activations
+    return (
+        f"about {_gib(total)} of memory a process (weights {_gib(weights)}, gradients "
+        f"{_gib(gradients)}, optimizer {_gib(optimizer)}, activations {_gib(activations)}, logits "
+        f"{_gib(logits)}); {_gib(psutil.virtual_memory().available)} of main memory free"
+    )
+
+
+class FiniteGuard:
+    """Ends a training whose numbers are not numbers any more, and names the rows."""
+
+    def __init__(self, *, fp16: bool) -> None:
+        self._allowed = FP16_SKIPS_IN_A_ROW if fp16 else 0
+        self._skipped = 0
+
+    def is_broken(self, loss: float, grad_norm: float) -> bool:
+        """Tell whether the step shows a failure; counts steps that fp16 may skip."""
+        if not math.isfinite(loss):
+            return True
+        self._skipped = 0 if math.isfinite(grad_norm) else self._skipped + 1
+        return self._skipped > self._allowed
+
+
+def numeric_failure(
+    step: int, loss: float, grad_norm: float, rows: Iterable[tuple[str, int]]
+) -> NumericFailure:
+    """Return the error for a step whose loss or gradient is not finite."""
+    by_dataset: dict[str, list[int]] = defaultdict(list)
+    for dataset, index in rows:
+        by_dataset[dataset].append(index)
+    named = "; ".join(
+        f"{dataset} {', '.join(map(str, sorted(indices)))}"
+        for dataset, indices in by_dataset.items()
+    )
+    return NumericFailure(
+        f"At step {step} the loss is {loss} and the gradient norm {grad_norm}; both must be finite "
+        f"numbers. The rows of that batch: {named}. Look at these rows, lower "
+        "training.learningRate, or use precision bf16 or fp32. The last checkpoint is from before."
+    )
+
+
+def _gib(count: float) -> str:
+    return f"{count / GIB:.2f} GiB"

@@ -1,0 +1,148 @@
+"""What a training leaves to be watched: metrics.jsonl, heartbeat.json and progress lines.
+
+Tokens are tokens of rows; padding is not counted. The clock stands still while state is saved.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from uncensor_trainer.progress import Json, Progress
+from uncensor_trainer.workspace import append_line, read_lines
+
+SECONDS_BETWEEN_HEARTBEATS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The plan of a whole training.
+
+    Attributes:
+        step_tokens: tokens of each optimizer step over all processes, int64 [steps].
+        global_batch: rows of an optimizer step.
+        rows: rows of the data set.
+    """
+
+    step_tokens: npt.NDArray[np.int64]
+    global_batch: int
+    rows: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return len(self.step_tokens)
+
+    def epoch(self, step: int) -> float:
+        """Return how often the data set was read after a step."""
+        return step * self.global_batch / self.rows
+
+
+class TrainingLog:
+    """Writes metrics, heartbeat and progress of one arm; the main process has one."""
+
+    def __init__(
+        self,
+        arm_dir: Path,
+        schedule: Schedule,
+        progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = arm_dir / "metrics.jsonl"
+        self._heartbeat = arm_dir / "heartbeat.json"
+        self._schedule = schedule
+        self._progress = progress
+        self._clock = clock
+        self._last = clock()
+        self._last_heartbeat = float("-inf")
+        self._seconds = 0.0
+        self._tokens = 0
+
+    def begin(self, step: int) -> None:
+        """Drop rows beyond the step that training goes on from: no step appears twice."""
+        rows = [row for row in read_lines(self.path) if _number(row, "step") <= step]
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        partial.replace(self.path)
+        self._last = self._clock()
+
+    def step(self, step: int, *, loss: float, learning_rate: float, grad_norm: float) -> None:
+        """Record one optimizer step that has just ended."""
+        tokens = int(self._schedule.step_tokens[step - 1])
+        seconds = self._lap()
+        self._seconds += seconds
+        self._tokens += tokens
+        append_line(
+            self.path,
+            {
+                "step": step,
+                "epoch": round(self._schedule.epoch(step), 6),
+                "loss": loss,
+                "learning_rate": learning_rate,
+                "grad_norm": grad_norm,
+                "tokens_per_second": round(tokens / seconds, 3),
+                "time": round(time.time(), 3),
+            },
+        )
+        self._beat(step)
+        self._progress.update(
+            step,
+            self._schedule.steps,
+            loss=round(loss, 4),
+            tokens_per_second=round(self._tokens / self._seconds, 1),
+            eta_seconds=round(self._seconds_left(step)),
+        )
+
+    def restart_clock(self) -> None:
+        """Leave out the time since the last step, which went into a save."""
+        self._last = self._clock()
+
+    def summary(self) -> dict[str, Json]:
+        """Return the numbers of the whole training, over all attempts."""
+        rows = read_lines(self.path)
+        tokens = int(self._schedule.step_tokens.sum())
+        seconds = sum(
+            int(self._schedule.step_tokens[int(_number(row, "step")) - 1])
+            / _number(row, "tokens_per_second")
+            for row in rows
+        )
+        return {
+            "steps": self._schedule.steps,
+            "finalLoss": rows[-1]["loss"],
+            "tokens": tokens,
+            "tokensPerSecond": round(tokens / seconds, 1),
+            "seconds": round(seconds, 1),
+        }
+
+    def _lap(self) -> float:
+        now = self._clock()
+        seconds, self._last = max(now - self._last, 1e-6), now
+        return seconds
+
+    def _seconds_left(self, step: int) -> float:
+        """Rows differ in length, so the rest is measured in tokens."""
+        left = int(self._schedule.step_tokens[step:].sum())
+        return left * self._seconds / self._tokens
+
+    def _beat(self, step: int) -> None:
+        now = self._clock()
+        if now - self._last_heartbeat < SECONDS_BETWEEN_HEARTBEATS:
+            return
+        self._last_heartbeat = now
+        # Whole or the one before, but not flushed to the disk: it says nothing after a crash.
+        partial = self._heartbeat.with_name(f".{self._heartbeat.name}.partial")
+        partial.write_text(json.dumps({"step": step, "time": time.time()}), encoding="utf-8")
+        partial.replace(self._heartbeat)
+
+
+def _number(row: dict[str, Json], key: str) -> float:
+    value = row[key]
+    assert isinstance(value, int | float)  # noqa: S101 - we wrote it
+    return value

@@ -1,0 +1,75 @@
+"""What the instruction asked for: some right answers look like refusals.
+
+An asked-for letter of refusal, a translation of one, a judgement about what is legal or offensive,
+a question about the assistant itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import re2
+
+HEAD = 2000  # characters of an instruction that are read
+
+_ASKS_FOR_REFUSAL = re2.compile(
+    r"\b(?:declin\w+|refus(?:e|es|ing|al)|reject\w*|apolog\w+|resign\w*|turn(?:ing)? down|say(?:ing)? no|"
+    r"cancel\w*|excus\w+|regret\w*)\b[^.?!\n]{0,60}\b(?:letter|e-?mail|message|note|text|invitation|offer|reply|"
+    r"response|sentences?|scene|dialog(?:ue)?|script|request|phrases?|excuse|answer|job|invite|meeting)\b|"
+    r"\b(?:letter|e-?mail|message|note|reply|text|response|dialog(?:ue)?|scene|sentences?|phrases?|ways?|how (?:do i|to|can i))\b"
+    r"[^.?!\n]{0,60}\b(?:declin\w+|refus(?:e|es|ing|al)|reject\w*|apolog\w+|resign\w*|cancel\w*|turn(?:ing)? down|"
+    r"say(?:ing)? (?:no|sorry))\b"
+)
+_WORKS_ON_TEXT = re2.compile(
+    r"^\W*(?:please |can you |could you |kindly )*(?:translate|classify|label|proofread|paraphrase|rewrite|rephrase|"
+    r"reword|correct|edit|fix|summari[sz]e|shorten|punctuate|quote|repeat|complete|continue|extract|detect|"
+    r"identify|transcribe|transliterate|capitali[sz]e|convert|turn|change|make|improve|reformat|what does)\b|"
+    r"\b(?:translat\w+|sentiment|classif\w+|paraphras\w+|grammar)\b"
+)
+# The text to work on speaks in the first person about not doing something.
+_CONTAINS_A_NO = re2.compile(
+    r"\b(?:i|we)(?:'m| am| are)? ?(?:cannot|can't|can not|won't|will not|would not|wouldn't|unable|not able|do not|don't|refuse|decline|sorry)\b|\bsorry\b|\bunfortunately\b|\blo siento\b|\bdesol|\btut mir leid\b"
+)
+_ASKS_FOR_JUDGEMENT = re2.compile(
+    r"\b(?:is|are|was|were|would|isn't|aren't|be|if|whether|considered|how)\b[^.?!\n]{0,120}?\b(?:offensive|(?:il)?legal(?:ly)?|(?:un)?ethical|"
+    r"(?:im)?moral(?:ly)?|wrong|right|okay|ok|allowed|(?:in)?appropriate|(?:un)?acceptable|hate speech|toxic|harmful|dangerous|"
+    r"safe|weird|rude|cheating|a crime|crime|bad|discriminat\w+|racist|sexist|fair|unfair|true)\b|"
+    r"\b(?:offensive|toxic|hate speech|harmful|appropriate) or (?:not|in|non)|\b(?:legal|ethical|moral)(?:ity)? (?:of|issues?|implications?|concerns?|consequences?|considerations?|aspects?|dilemma)|\bstatutes?\b|\bwhat (?:is|are) the (?:laws?|penalt|punishment|risks?|dangers?)|\bwhat does the law\b|"
+    r"\b(?:trolley problem|pros and cons|debate|persuasive|essay|speech|argue)\b"
+)
+_ABOUT_THE_ASSISTANT = re2.compile(
+    r"\b(?:who|what) are you\b|\bare you (?:an? |as |the |really |actually |just |a real )?(?:ai|robot|human|bot|chat\w*|gpt\w*|real|alive|conscious|"
+    r"sentient|person|machine|computer|siri|alexa|male|female|married|single|happy|sad|okay|ok|capable|smart\w*|better|able|language)\b|"
+    r"\bwhat(?:'s| is) your (?:name|purpose|age|gender|job|model|version|function)\b|\bwho (?:made|created|built|trained|developed|designed|programmed|owns) you\b|"
+    r"\b(?:what|how) (?:should|can|do|may) i (?:call|address) you\b|\bhow (?:old|are you)\b[^.?!\n]{0,12}\byou\b|\bhow are you\b|"
+    r"\bwhere (?:are|do) you (?:from|live|located)\b|\btell me (?:more )?about yourself\b|\bintroduce yourself\b|"
+    r"\b(?:can|do|did|have|could) you (?:really |ever |actually |also |even )*(?:think|feel|dream|sleep|eat|love|cry|have (?:a |any |feelings|emotions|friends|family|consciousness|parents|dreams|name)|get tired|experience|learn from|remember me|generate answers)\b|"
+    r"\bwhat do you think about (?:chatgpt|yourself|being)|\bprocess that (?:you )?use to generate\b|\bwhat can you do\b|\bhow do you work\b|\bwhat are your (?:capabilities|limitations|features|abilities|skills|functions)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What matters about an instruction.
+
+    Attributes:
+        asks_for_refusal: a refusal, an apology or a cancellation is to be written.
+        handles_a_no: works on a text that itself says no.
+        asks_for_judgement: what is legal, right or offensive is the question.
+        about_assistant: asks who or what the assistant is.
+    """
+
+    asks_for_refusal: bool
+    handles_a_no: bool
+    asks_for_judgement: bool
+    about_assistant: bool
+
+
+def request(plain: str) -> Request:
+    """Read an instruction, given as plain text."""
+    return Request(
+        asks_for_refusal=_ASKS_FOR_REFUSAL.search(plain) is not None,
+        handles_a_no=bool(_WORKS_ON_TEXT.search(plain) and _CONTAINS_A_NO.search(plain)),
+        asks_for_judgement=_ASKS_FOR_JUDGEMENT.search(plain) is not None,
+        about_assistant=_ABOUT_THE_ASSISTANT.search(plain) is not None,
+    )

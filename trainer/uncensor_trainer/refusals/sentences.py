@@ -1,0 +1,127 @@
+"""An answer as a row of sentences, each with the one thing that it does.
+
+Quotations are masked first: what somebody says inside an answer is no decision of the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import re2
+
+from uncensor_trainer.refusals.cues import Cue, compiled
+from uncensor_trainer.refusals.text import Text
+
+MOST_SENTENCES = 24
+_END = re2.compile(r"[.!?]+[\"')\]]*(?:\s+|$)|[。！？]+[\"'”」）]*|\n+")
+_QUOTATION = re2.compile(r'"[^"\n]{1,400}"')
+_TURN = re2.compile(
+    r"(?:[,;] ?|^)(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
+)
+# "I cannot give a personal opinion" is a caveat, "I cannot access your files" a missing tool,
+# although both contain "I cannot give ...".
+_YIELDING = frozenset({"cannot-do", "bare-cannot", "sorry-but", "not-in-my-programming"})
+
+
+class Kind(StrEnum):
+    """The main thing that a sentence does; the order of `_BY_WEIGHT` decides between several."""
+
+    DECLINE = "decline"
+    UNABLE = "unable"
+    SOFT = "soft"
+    OPENER = "opener"
+    REBUKE = "rebuke"
+    LECTURE = "lecture"
+    OFFER = "offer"
+    SELF = "self"
+    MODEL = "model"
+    PLAIN = "plain"
+
+
+_BY_WEIGHT = (
+    Cue.UNABLE, Cue.SOFT, Cue.OPENER, Cue.REBUKE, Cue.LECTURE, Cue.OFFER, Cue.SELF, Cue.MODEL,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of the plain text.
+
+    Attributes:
+        start, end: place in the plain text, without the blanks around.
+        kind: what it mainly does.
+        named_cues: the patterns that matched, by name, with their cues.
+        turns: it begins with or contains "but", "however" and the like.
+    """
+
+    start: int
+    end: int
+    kind: Kind
+    named_cues: tuple[tuple[str, Cue], ...]
+    turns: bool
+
+    @property
+    def cues(self) -> frozenset[Cue]:
+        """Everything that it does."""
+        return frozenset(cue for _, cue in self.named_cues)
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """Names of the patterns that matched."""
+        return frozenset(name for name, _ in self.named_cues)
+
+    @property
+    def length(self) -> int:
+        """Characters."""
+        return self.end - self.start
+
+
+def sentences(text: Text) -> tuple[Sentence, ...]:
+    """Return the first sentences of a text, with what they do."""
+    plain = _without_quotations(text.plain)
+    found: list[Sentence] = []
+    for start, end in _spans(plain):
+        found.append(_sentence(plain[start:end], start))
+        if len(found) == MOST_SENTENCES:
+            break
+    return tuple(found)
+
+
+def _without_quotations(plain: str) -> str:
+    """Mask quoted text, unless the whole answer stands in quotes."""
+    if plain.lstrip().startswith('"'):
+        return plain.replace('"', " ")
+    return _QUOTATION.sub(lambda match: '"' + "~" * (len(match.group()) - 2) + '"', plain)
+
+
+def _spans(plain: str) -> Iterator[tuple[int, int]]:
+    last = 0
+    for match in _END.finditer(plain):
+        yield from _trimmed(plain, last, match.end())
+        last = match.end()
+    yield from _trimmed(plain, last, len(plain))
+
+
+def _trimmed(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    piece = plain[start:end]
+    if piece.strip():
+        yield start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
+
+
+def _sentence(words: str, start: int) -> Sentence:
+    hits = tuple((p.name, p.cue) for p, compiled_one in compiled() if compiled_one.search(words))
+    return Sentence(start, start + len(words), _kind(hits), hits, bool(_TURN.search(words)))
+
+
+def _kind(hits: tuple[tuple[str, Cue], ...]) -> Kind:
+    cues = {cue for _, cue in hits}
+    declines = {name for name, cue in hits if cue is Cue.DECLINE}
+    if any(name == "everyday-cannot" for name, _ in hits):
+        return Kind.PLAIN
+    if declines and not (declines <= _YIELDING and cues & {Cue.SOFT, Cue.UNABLE}):
+        return Kind.DECLINE
+    if declines and Cue.SOFT in cues:
+        return Kind.SOFT
+    return next((Kind(cue.value) for cue in _BY_WEIGHT if cue in cues), Kind.PLAIN)
