@@ -1,13 +1,16 @@
 import hashlib
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from transformers import AutoModelForCausalLM
 
 from support.hub_server import COMMIT, Hub, hub_server
-from uncensor_trainer.exits import InvalidInput, SourceUnavailable
+from uncensor_trainer.exits import InvalidInput, SourceUnavailable, WorkspaceFailure
 from uncensor_trainer.workspace import Workspace
 
 Fetch = Callable[..., dict[str, Any]]
@@ -72,6 +75,56 @@ def test_an_interrupted_download_goes_on(hub: Hub, fetched: Fetch, model: Path) 
     fetched(model=tiny())
     downloaded = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
     assert downloaded == {shard}
+
+
+def test_a_file_that_was_cut_goes_on_in_its_middle(
+    hub: Hub, fetched: Fetch, model: Path, workspace: Workspace
+) -> None:
+    # The library writes in pieces of 10 MiB.
+    piece = 10 * 2**20
+    content = b'{"instruction": "a", "output": "b"}\n' * (piece // 30)
+    hub.repositories["datasets/me/rows"]["data/train.jsonl"] = content
+    hub.cuts = {"data/train.jsonl": piece + 5}
+    named = {"kind": "path", "path": str(model)}
+    entry = fetched(model=named, **hub_rows(files=["data/train*"]))["datasets"]["rows"]
+    assert (workspace.root / entry["files"][0]).read_bytes() == content
+    assert ("data/train.jsonl", f"bytes={piece}-") in hub.ranges
+
+
+def test_what_came_stays_when_a_token_runs_out_meanwhile(
+    hub: Hub, fetched: Fetch, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = sorted(path.name for path in model.glob("*.safetensors"))
+    hub.cuts = {shards[-1]: 0}
+    hub.refuses_after = shards[-1]
+    with pytest.raises(InvalidInput, match="or is private"):
+        fetched(model=tiny())
+    monkeypatch.setenv("HF_TOKEN", str(hub.token))
+    hub.refuses_after = None
+    hub.asked.clear()
+    fetched(model=tiny())
+    downloaded = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
+    assert shards[-1] in downloaded
+    assert "config.json" not in downloaded
+
+
+def test_a_model_larger_than_the_disk_is_refused_before_it_comes(
+    hub: Hub, fetched: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Mock(free=20_000))
+    with pytest.raises(WorkspaceFailure, match="GB free"):
+        fetched(model=tiny())
+    assert not [path for path in hub.asked if path.endswith(".safetensors")]
+
+
+@pytest.mark.usefixtures("hub")
+def test_progress_tells_bytes_up_to_the_last(
+    fetched: Fetch, model: Path, progress_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    fetched(model=tiny())
+    weights = sum(path.stat().st_size for path in model.glob("*.safetensors"))
+    last = [line for line in progress_lines() if line["event"] == "progress"][-1]
+    assert (last["step"], last["total"], last["unit"]) == (weights, weights, "bytes")
 
 
 @pytest.mark.usefixtures("hub")
@@ -160,6 +213,47 @@ def test_a_hub_with_an_error_of_its_own_is_unavailable(hub: Hub, fetched: Fetch)
     hub.status = 500
     with pytest.raises(SourceUnavailable, match="answers 500"):
         fetched(model=tiny())
+
+
+def test_a_page_in_place_of_a_hub_is_told(hub: Hub, fetched: Fetch) -> None:
+    hub.is_a_web_page = True
+    with pytest.raises(SourceUnavailable, match="is not a hub"):
+        fetched(model=tiny())
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["hub.example", "ftp://hub.example", "http://", "http://a..b", "http://a:99999"]
+)
+def test_an_endpoint_that_is_no_address_is_the_users(
+    fetched: Fetch, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(InvalidInput, match="HF_ENDPOINT is not an address"):
+        fetched(model=tiny())
+
+
+def test_remote_code_is_refused_before_the_weights_come(hub: Hub, fetched: Fetch) -> None:
+    files = hub.repositories["models/me/tiny"]
+    config = json.loads(files["config.json"])
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling.Evil"}
+    files["config.json"] = json.dumps(config).encode()
+    with pytest.raises(InvalidInput, match="never run here"):
+        fetched(model=tiny())
+    assert not [path for path in hub.asked if path.endswith((".safetensors", ".py"))]
+
+
+def test_a_token_is_never_shown(
+    hub: Hub, fetched: Fetch, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    hub.token = "hf_hunter2"  # noqa: S105 - of the fake hub
+    monkeypatch.setenv("HF_TOKEN", "hf_hunter3")
+    with pytest.raises(InvalidInput) as caught:
+        fetched(model=tiny())
+    assert "hunter" not in str(caught.value)
+    monkeypatch.setenv("HF_TOKEN", "hf_hunter2")
+    fetched(model=tiny())
+    files = [path for path in workspace.root.rglob("*") if path.is_file()]
+    assert [path for path in files if b"hunter" in path.read_bytes()] == []
 
 
 def test_a_hub_that_does_not_answer_is_unavailable(

@@ -1,14 +1,16 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from support.http_server import FileServer, file_server
-from uncensor_trainer.exits import InvalidInput, SourceUnavailable
+from uncensor_trainer.exits import InvalidInput, SourceUnavailable, WorkspaceFailure
 from uncensor_trainer.progress import Progress
 from uncensor_trainer.sources import web
 from uncensor_trainer.workspace import Workspace
@@ -38,10 +40,17 @@ def download(
         sha256: str | None = None,
         progress: Progress = silent,
         sleep: Callable[[float], None] = pauses.append,
+        silence_seconds: float = 60.0,
     ) -> Path:
         target = tmp_path / "rows.json"
-        url = f"{server.url}/rows.json{query}"
-        web.download(url, target, progress=progress, sha256=sha256, sleep=sleep)
+        web.download(
+            f"{server.url}/rows.json{query}",
+            target,
+            progress=progress,
+            sha256=sha256,
+            sleep=sleep,
+            silence_seconds=silence_seconds,
+        )
         return target
 
     return run
@@ -92,6 +101,126 @@ def test_a_server_that_cannot_resume_is_asked_from_the_start(
     setattr(server, lacking, False)
     server.cuts = [3_000_000]
     assert download().read_bytes() == CONTENT
+
+
+def test_bytes_that_a_power_cut_damaged_are_fetched_once_more(
+    server: FileServer, download: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.json.part").write_bytes(bytes(5_000_000))
+    note = json.dumps({"validator": server.etag("/rows.json")})
+    (tmp_path / "rows.json.part-of").write_text(note)
+    assert download(sha256=DIGEST).read_bytes() == CONTENT
+    assert [request.get("Range") for request in server.requests] == ["bytes=5000000-", None]
+
+
+def test_a_server_that_sends_a_part_of_another_version_is_asked_from_the_start(
+    server: FileServer, download: Callable[..., Path], tmp_path: Path
+) -> None:
+    server.heeds_if_range = False
+    (tmp_path / "rows.json.part").write_bytes(bytes(5_000_000))
+    (tmp_path / "rows.json.part-of").write_text('{"validator": "\\"of yesterday\\""}')
+    assert download().read_bytes() == CONTENT
+
+
+def test_a_note_without_its_bytes_starts_anew(
+    download: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.json.part-of").write_text('{"vali')
+    assert download(sha256=DIGEST).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.glob("rows*")] == ["rows.json"]
+
+
+def test_a_silent_connection_counts_as_cut(
+    server: FileServer, download: Callable[..., Path], pauses: list[float]
+) -> None:
+    server.stalls_at = 3_000_000
+
+    def speaks_again(_: float) -> None:
+        server.stalls_at = None
+
+    assert download(sleep=speaks_again, silence_seconds=0.2).read_bytes() == CONTENT
+    assert server.requests[-1]["Range"].startswith("bytes=")
+
+
+def test_a_redirect_is_followed_and_resumed(
+    server: FileServer, download: Callable[..., Path]
+) -> None:
+    server.files["/elsewhere.json"] = server.files.pop("/rows.json")
+    server.redirects["/rows.json"] = "/elsewhere.json?key=hunter2"
+    server.cuts = [3_000_000]
+    assert download(sha256=DIGEST).read_bytes() == CONTENT
+    assert server.requests[-1]["Range"] == "bytes=3000000-"
+
+
+@pytest.mark.parametrize(
+    ("location", "kind"),
+    [
+        pytest.param("/rows.json", "TooManyRedirects", id="in a circle"),
+        pytest.param("file:///etc/passwd", "UnsupportedProtocol", id="to this machine"),
+    ],
+)
+def test_a_redirect_that_leads_nowhere_is_the_users(
+    server: FileServer, download: Callable[..., Path], location: str, kind: str
+) -> None:
+    server.redirects["/rows.json"] = location
+    with pytest.raises(InvalidInput, match=kind):
+        download()
+
+
+def test_a_file_without_a_length_comes_whole_and_is_told_about(
+    server: FileServer, download: Callable[..., Path]
+) -> None:
+    server.tells_length = False
+    stream = io.StringIO()
+    progress = Progress("fetch", stream=stream, silent=False)
+    assert download(progress=progress).read_bytes() == CONTENT
+    assert "set sha256" in stream.getvalue()
+
+
+def test_a_cut_that_looks_like_an_end_is_never_accepted(
+    server: FileServer, download: Callable[..., Path], tmp_path: Path
+) -> None:
+    server.tells_length = False
+    server.cuts = [3_000_000]
+    with pytest.raises(SourceUnavailable, match="may have been cut"):
+        download(sha256=DIGEST)
+    assert list(tmp_path.glob("rows*")) == []
+
+
+def test_a_file_that_is_sent_compressed_only_is_refused(
+    server: FileServer, download: Callable[..., Path]
+) -> None:
+    server.encoding = "gzip"
+    with pytest.raises(InvalidInput, match="compressed only"):
+        download()
+
+
+def test_an_empty_file_is_a_file(server: FileServer, download: Callable[..., Path]) -> None:
+    server.files["/rows.json"] = b""
+    assert download().read_bytes() == b""
+
+
+def test_a_file_larger_than_the_disk_is_refused_before_it_comes(
+    download: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Mock(free=1_000))
+    with pytest.raises(WorkspaceFailure, match=r"needs 0\.0 GB.*0\.0 GB free"):
+        download()
+    assert not (tmp_path / "rows.json").exists()
+
+
+def test_what_came_stays_when_a_signature_ran_out_meanwhile(
+    server: FileServer, download: Callable[..., Path]
+) -> None:
+    server.cuts = [4_000_000]
+
+    def runs_out(_: float) -> None:
+        server.statuses = [403]
+
+    with pytest.raises(InvalidInput, match="signature"):
+        download(sleep=runs_out)
+    assert download(sha256=DIGEST).read_bytes() == CONTENT
+    assert server.requests[-1]["Range"] == "bytes=4000000-"
 
 
 def test_busy_answers_are_retried_with_growing_pauses(
@@ -197,6 +326,10 @@ def test_a_renewed_signature_finds_the_same_content(
         pytest.param("http://example.org/", "set `filename`", id="no name"),
         pytest.param("http://example.org/page.html", "not a data file", id="no data"),
         pytest.param("http://example.org/%2e%2e%2f.json", "unsafe", id="climbing name"),
+        pytest.param("http://example.org/a%2fb.json", "plain name", id="name with a folder"),
+        pytest.param("http://[::1/a.json", "cannot be read", id="torn address"),
+        pytest.param("http://a..b/rows.json", "not a usable URL", id="no host name"),
+        pytest.param("http://127.0.0.1:99999/rows.json", "cannot be read", id="no port"),
     ],
 )
 def test_a_url_that_names_no_data_file_is_refused(
@@ -208,3 +341,22 @@ def test_a_url_that_names_no_data_file_is_refused(
             model={"kind": "path", "path": str(model)},
             datasets=[{"name": "x", "source": source}],
         )
+
+
+def test_a_url_is_shown_without_what_may_be_secret() -> None:
+    url = "https://user:hunter2@[2001:db8::1]:8443/a/rows.json?key=hunter3#hunter4"
+    assert web.without_secrets(url) == "https://[2001:db8::1]:8443/a/rows.json?..."
+
+
+def test_no_secret_of_a_url_reaches_the_workspace(
+    server: FileServer, fetched: Fetch, model: Path, workspace: Workspace
+) -> None:
+    url = server.url.replace("http://", "http://user:hunter2@")
+    fetched(
+        model={"kind": "path", "path": str(model)},
+        **http_rows(server, url=f"{url}/rows.json?key=hunter3"),
+    )
+    # The test's own run file is the only place with the URL as it was given.
+    written = [path for path in workspace.root.rglob("*.json") if path.name != "night.run.json"]
+    assert len(written) >= 3
+    assert [path for path in written if b"hunter" in path.read_bytes()] == []

@@ -32,6 +32,7 @@ class FileServer:
     sends_etag: bool = True
     tells_length: bool = True
     knows_ranges: bool = True
+    heeds_if_range: bool = True
     requests: list[dict[str, str]] = field(default_factory=list)
 
     def etag(self, path: str) -> str:
@@ -127,8 +128,11 @@ class _FileHandler(BaseHTTPRequestHandler):
 
     def _start(self, path: str) -> int:
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        same = self.headers.get("If-Range", self.served.etag(path)) == self.served.etag(path)
-        return int(found[1]) if found and same and self.served.knows_ranges else 0
+        if found is None or not self.served.knows_ranges:
+            return 0
+        etag = self.served.etag(path)
+        is_same = self.headers.get("If-Range", etag) == etag
+        return int(found[1]) if is_same or not self.served.heeds_if_range else 0
 
     def _redirect(self, location: str) -> None:
         self.send_response(302)

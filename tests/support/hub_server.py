@@ -32,8 +32,8 @@ class Hub:
     """Files that come with other bytes than the tree lists."""
     status: int | None = None
     """Answer of every request, when set."""
-    dies_after: str | None = None
-    """The name of a file; once it was sent, every answer is 500."""
+    refuses_after: str | None = None
+    """The name of a file; once it was sent, the token has run out."""
     cuts: dict[str, int] = field(default_factory=dict)
     """The next body of a file ends after so many bytes, with the connection."""
     is_a_web_page: bool = False
@@ -102,8 +102,8 @@ class _HubHandler(BaseHTTPRequestHandler):
             self.hub.ranges.append((path, wanted))
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(found[1]) if found else 0
-        if path == self.hub.dies_after and self.command == "GET":
-            self.hub.status = 500
+        if path == self.hub.refuses_after and self.command == "GET":
+            self.hub.token = "another one"  # noqa: S105 - of a fake
         extra = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
         cut = self.hub.cuts.pop(path, None) if self.command == "GET" else None
         return self._send(206 if start else 200, content[start:], extra, cut=cut)

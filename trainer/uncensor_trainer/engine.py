@@ -1,4 +1,4 @@
-"""How the work of one optimizer step is divided, and what DeepSpeed is told about it.
+"""Who runs an optimizer step, how its rows are divided, and what DeepSpeed is told about it.
 
 All values are written out: an entry missing from DeepSpeed's configuration means a default of
 its own, not the setting of the run. There is no optimizer and no scheduler block, because those
@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from transformers.utils import logging
 
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.runfile import RunFile, TrainingSettings
 
 BUCKET_ELEMENTS = 50_000_000  # 100 MB of bf16 a message; larger buckets cost memory on every GPU
+_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 FP16_SCALE_POWER = 16  # 2^32, as in the original recipe, skips a dozen steps at the start (B5)
 
 
@@ -38,6 +43,27 @@ class Split:
     def global_batch(self) -> int:
         """Rows of one optimizer step."""
         return self.micro_batch * self.accumulation * self.processes
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Who runs the steps.
+
+    Attributes:
+        kind: a phrase for people; state can be read back by an engine of the same kind.
+        split: how a global batch is divided.
+        gpu: whether there is a GPU.
+        deepspeed: DeepSpeed's configuration, or None when plain torch runs the steps.
+        weight_type: type of the weights in memory and in the exported model. Plain torch keeps
+            float32 whatever the precision (autocast computes in bf16), so that nothing of an
+            update is lost; DeepSpeed keeps a float32 copy of its own beside the weights.
+    """
+
+    kind: str
+    split: Split
+    gpu: bool
+    deepspeed: dict[str, Any] | None
+    weight_type: torch.dtype
 
 
 def split_batch(run: RunFile, processes: int) -> Split:
@@ -63,9 +89,25 @@ def split_batch(run: RunFile, processes: int) -> Split:
     return Split(micro_batch, share // micro_batch, processes)
 
 
-def uses_deepspeed(processes: int, *, gpu: bool) -> bool:
-    """Tell whether DeepSpeed runs the step; one process without a GPU needs no sharding."""
-    return processes > 1 or gpu
+def choose_engine(training: TrainingSettings, split: Split, *, gpu: bool) -> Engine:
+    """Return who runs the steps; one process without a GPU needs no sharding.
+
+    Raises:
+        InvalidInput: fp16 without a GPU.
+    """
+    if training.precision == "fp16" and not gpu:
+        raise InvalidInput(
+            "training.precision fp16 needs a GPU, and there is none. Use bf16 or fp32."
+        )
+    deepspeed = split.processes > 1 or gpu
+    kind = f"{split.processes} processes with ZeRO stage {training.deepspeed.stage}"
+    return Engine(
+        kind=kind if deepspeed else "one process without DeepSpeed",
+        split=split,
+        gpu=gpu,
+        deepspeed=deepspeed_config(training, split, gpu=gpu) if deepspeed else None,
+        weight_type=_PRECISIONS[training.precision] if deepspeed else torch.float32,
+    )
 
 
 def deepspeed_config(training: TrainingSettings, split: Split, *, gpu: bool) -> dict[str, Any]:
@@ -121,20 +163,29 @@ def _zero(training: TrainingSettings, *, pin_memory: bool) -> dict[str, Any]:
     return zero
 
 
-def prepare_deepspeed(*, gpu: bool) -> None:
-    """Set up the process before anything initialises DeepSpeed."""
-    if not gpu:
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        _use_plain_gloo()
+def prepare_process(engine: Engine) -> None:
+    """Set up this process before anything initialises the engine; stdout stays quiet."""
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+    if not engine.gpu:
+        # Vanishing gradients become denormal numbers, which a CPU handles ten times slower.
+        torch.set_flush_denormal(True)
+    if engine.deepspeed is not None:
+        _prepare_deepspeed(gpu=engine.gpu)
+
+
+def _prepare_deepspeed(*, gpu: bool) -> None:
     for name, value in _single_process().items():
         os.environ.setdefault(name, value)
-
-
-def _use_plain_gloo() -> None:
-    """Without this DeepSpeed compiles a shared-memory operation, which needs a C++ compiler."""
+    if gpu:
+        return
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed  # noqa: PLC0415 - takes seconds; one process without a GPU never needs it
 
+    # Otherwise DeepSpeed compiles a shared-memory operation, which needs a C++ compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # With ZeRO-3 weights are sharded while they are loaded, before the Trainer would do this.
+    deepspeed.init_distributed(dist_backend="gloo", verbose=False)
 
 
 def _single_process() -> dict[str, str]:

@@ -15,17 +15,69 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import SchedulerType
 
 from uncensor_trainer import dist
 from uncensor_trainer.checkpoints import Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank, barrier, from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches, padded
+from uncensor_trainer.engine import Engine
+from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import FiniteGuard, numeric_failure
-from uncensor_trainer.metrics import TrainingLog
-from uncensor_trainer.runfile import CheckpointSettings
+from uncensor_trainer.metrics import Schedule, TrainingLog
+from uncensor_trainer.runfile import CheckpointSettings, TrainingSettings
 from uncensor_trainer.stopping import StopFlag
 
 TRAINER_STATE = "trainer_state.json"
+# These follow an evaluation during training, which there is none of.
+_UNSUITED_SCHEDULES = {SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY}
+
+
+def training_arguments(
+    training: TrainingSettings, engine: Engine, steps: int, arm_dir: Path
+) -> TrainingArguments:
+    """Return the Trainer's settings; everything it would do on its own initiative is off.
+
+    Made before the model is loaded: with ZeRO-3 it announces that weights are sharded on loading.
+
+    Raises:
+        InvalidInput: the learning rate schedule is not known.
+    """
+    schedules = sorted(kind.value for kind in set(SchedulerType) - _UNSUITED_SCHEDULES)
+    if training.schedule not in schedules:
+        raise InvalidInput(
+            f"training.schedule {training.schedule!r} is not known; choose one of: "
+            f"{', '.join(schedules)}."
+        )
+    return TrainingArguments(
+        output_dir=str(arm_dir / "checkpoints"),
+        max_steps=steps,
+        per_device_train_batch_size=engine.split.micro_batch,
+        gradient_accumulation_steps=engine.split.accumulation,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        activation_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        seed=training.seed,
+        optim="adamw_torch_fused",
+        deepspeed=engine.deepspeed,
+        use_cpu=not engine.gpu,
+        ddp_backend="gloo" if engine.deepspeed and not engine.gpu else None,
+        dataloader_pin_memory=engine.gpu,
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would show a broken loss as 0.0
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +87,9 @@ class Surroundings:
     Attributes:
         rows: rows of the whole run in their order.
         batches: this process's micro-batches, as positions in that order.
-        global_batch: rows of an optimizer step.
+        schedule: steps of the run, and the tokens of each.
         checkpoints: where state is committed.
+        cadence: when.
         facts: what every manifest says about this run.
         log: metrics, heartbeat and progress.
         stop: whether this process was asked to stop.
@@ -45,8 +98,9 @@ class Surroundings:
 
     rows: OrderedRows
     batches: RankBatches
-    global_batch: int
+    schedule: Schedule
     checkpoints: Checkpoints
+    cadence: CheckpointSettings
     facts: Facts
     log: TrainingLog
     stop: StopFlag
@@ -56,20 +110,14 @@ class Surroundings:
 class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy can use
     """The Trainer of one arm."""
 
-    def __init__(
-        self,
-        model: Any,
-        args: TrainingArguments,
-        cadence: CheckpointSettings,
-        surroundings: Surroundings,
-    ) -> None:
+    def __init__(self, model: Any, args: TrainingArguments, surroundings: Surroundings) -> None:
         self._with = surroundings
         self._guard = FiniteGuard(fp16=surroundings.fp16)
         super().__init__(
             model=model,
             args=args,
             train_dataset=surroundings.rows,
-            callbacks=[Boundary(cadence, surroundings.stop)],
+            callbacks=[Boundary(surroundings.cadence, surroundings.stop)],
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is for JSON lines
 
@@ -99,8 +147,8 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             )
 
     def _origins(self, step: int) -> list[tuple[str, int]]:
-        first = (step - 1) * self._with.global_batch
-        return self._with.rows.origins(range(first, first + self._with.global_batch))
+        batch = self._with.schedule.global_batch
+        return self._with.rows.origins(range((step - 1) * batch, step * batch))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write the state of this step on all processes, then commit it on the main one."""
@@ -127,7 +175,8 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
     def _facts(self, step: int) -> Facts:
         return {
             **self._with.facts,
-            "dataPosition": step * self._with.global_batch,
+            "epoch": self._with.schedule.epoch(step),
+            "dataPosition": step * self._with.schedule.global_batch,
             "savedAt": round(time.time(), 3),
         }
 

@@ -192,8 +192,9 @@ def at_least_one_of(*fields: str) -> Rule:
     def one_or_more(value: object) -> bool:
         return any(getattr(value, field) is not None for field in fields)
 
-    return Rule(present, f"wanted at least one of {listed}; or leave the whole field out",
-                one_or_more)
+    return Rule(
+        present, f"wanted at least one of {listed}; or leave the whole field out", one_or_more
+    )
 
 
 def unchanged(path: str) -> str:

@@ -1,7 +1,7 @@
 """Writes what is generated from the API types: the CRD and its reference page.
 
-    python -m uncensor_operator.api.crdgen           write both
-    python -m uncensor_operator.api.crdgen --check   compare, and fail with the difference
+python -m uncensor_operator.api.crdgen           write both
+python -m uncensor_operator.api.crdgen --check   compare, and fail with the difference
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ _Dumper.add_representer(str, _represent_text)
 def generated() -> dict[str, str]:
     """Return the text of every generated file, by its path below the root of the repository."""
     definition = crd()
-    dumped = yaml.dump(
-        definition, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True
-    )
+    dumped = yaml.dump(definition, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return {CRD: HEADER + dumped, REFERENCE: reference.page(schema, COLUMNS)}
 

@@ -100,3 +100,17 @@ def _kind(annotation: Any) -> Kind:
             return Kind(model=annotation)
         return Kind(is_text=issubclass(annotation, str))
     return Kind()
+
+
+def without_nulls(value: Any, kind: Kind) -> Any:
+    """Leave out known fields that are null, as the API server does: null means absent."""
+    if isinstance(value, dict) and kind.model is not None:
+        known = kinds_of(kind.model)
+        return {
+            name: without_nulls(item, known.get(name, Kind()))
+            for name, item in value.items()
+            if item is not None or name not in known
+        }
+    if isinstance(value, list) and kind.items is not None:
+        return [without_nulls(item, kind.items) for item in value]
+    return value

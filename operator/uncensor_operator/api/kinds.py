@@ -106,10 +106,12 @@ Revision = Annotated[
     str, text("a branch, tag or commit, without blanks", r"^[A-Za-z0-9][-._/A-Za-z0-9]*$", 200)
 ]
 Glob = Annotated[
-    str, text("a file name or pattern inside the source, such as *.json", r"^[^/\x00][^\x00]*$", 256)
+    str,
+    text("a file name or pattern inside the source, such as *.json", r"^[^/\x00][^\x00]*$", 256),
 ]
 Url = Annotated[
-    str, text("an address that begins with https:// or http://", r"^https?://[^\s/?#]+[^\s]*$", 2048)
+    str,
+    text("an address that begins with https:// or http://", r"^https?://[^\s/?#]+[^\s]*$", 2048),
 ]
 Sha256 = Annotated[
     str, text("64 hexadecimal digits, as sha256sum prints them", r"^[0-9a-fA-F]{64}$", 64)
@@ -138,11 +140,10 @@ PackageFile = Annotated[
     ),
 ]
 
-Bucket = Annotated[
-    str, text("the name of a bucket", r"^[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]$", 63)
-]
+Bucket = Annotated[str, text("the name of a bucket", r"^[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]$", 63)]
 ObjectPrefix = Annotated[
-    str, text("a prefix of object names, without a leading slash", r"^[^/\x00-\x1f][^\x00-\x1f]*$", 512)
+    str,
+    text("a prefix of object names, without a leading slash", r"^[^/\x00-\x1f][^\x00-\x1f]*$", 512),
 ]
 Region = Annotated[str, text("a region, such as eu-central-1", r"^[a-z0-9][-a-z0-9]*$", 64)]
 OciReference = Annotated[

@@ -124,7 +124,9 @@ def _finished(schema: Schema, path: str) -> Schema:
     if "type" not in schema:
         raise NotStructuralError(f"{path}: has no type")
     if schema["type"] == "integer":
-        schema["format"] = "int32" if schema.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
+        schema["format"] = (
+            "int32" if schema.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
+        )
     if "default" in schema:
         default = _without_nulls(schema.pop("default"))
         # The server prunes nulls before it fills in defaults: absent is our null.

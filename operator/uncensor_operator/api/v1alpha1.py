@@ -158,9 +158,7 @@ class Spec(ApiModel):
 
     model: ModelSource
     """The model to train."""
-    datasets: Annotated[
-        tuple[Dataset, ...], ListMap("name"), Field(min_length=1, max_length=32)
-    ]
+    datasets: Annotated[tuple[Dataset, ...], ListMap("name"), Field(min_length=1, max_length=32)]
     """The instruction data sets to train on, one after another before shuffling."""
     filter: Filter = Filter()
     """Which rows the model does not get to see."""

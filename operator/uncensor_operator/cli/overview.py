@@ -49,7 +49,7 @@ def print_overview(
     _title(console, "Settings")
     settings = Table(box=None, pad_edge=False, show_header=False)
     for field, value in _settings(run):
-        settings.add_row(Text(field, "dim"), Text(value))
+        settings.add_row(Text(field, "dim"), Text(value, overflow="fold"))
     console.print(settings)
     _title(console, "Needs")
     for line in _needs(run, observed):

@@ -106,13 +106,17 @@ def _data(run: RunFile, workspace: Workspace) -> DataFacts | None:
     rows = _number(workspace, "filter", "kept")
     summary = (workspace.record("prepare") or {}).get("summary")
     arm = summary.get("filtered") if isinstance(summary, dict) else None
-    tokens = arm.get("tokens") if isinstance(arm, dict) else None
+    counted = arm if isinstance(arm, dict) else {}
     found = [locate(one.source, workspace.root) for one in run.datasets]
     files = [path for path in found if path is not None]
-    if len(files) < len(found) and tokens is None:
+    if len(files) < len(found) and not counted:
         return None
     size = sum(_size(path) for path in files)
-    return DataFacts(size, rows, int(tokens) if isinstance(tokens, int | float) else None)
+    return DataFacts(size, rows, _whole(counted.get("tokens")), _whole(counted.get("longest")))
+
+
+def _whole(value: Json) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
 
 
 def _size(path: Path) -> int:
@@ -123,8 +127,7 @@ def _size(path: Path) -> int:
 
 def _number(workspace: Workspace, stage: str, key: str) -> int | None:
     summary = (workspace.record(stage) or {}).get("summary")
-    value = summary.get(key) if isinstance(summary, dict) else None
-    return int(value) if isinstance(value, int | float) else None
+    return _whole(summary.get(key)) if isinstance(summary, dict) else None
 
 
 def _speed(workspace: Workspace) -> float | None:

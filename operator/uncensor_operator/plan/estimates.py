@@ -76,9 +76,14 @@ def estimate(run: RunFile, observed: Observed) -> Estimate | None:
     arms = 2 if training.control else 1
     tokens = _tokens(observed.data)
     rows = observed.data.rows if observed.data else None
+    longest = min(
+        (observed.data and observed.data.longest) or training.max_length, training.max_length
+    )
     on_gpu = machine.gpus > 0
     return Estimate(
-        memory_bytes=_training_bytes(model, training, run.compute.world_size, on_gpu=on_gpu),
+        memory_bytes=_training_bytes(
+            model, training, longest, run.compute.world_size, on_gpu=on_gpu
+        ),
         memory_free_bytes=machine.gpu_memory_bytes if on_gpu else machine.memory_bytes,
         disk_bytes=_disk_bytes(model, training, arms),
         disk_free_bytes=machine.disk_bytes,
@@ -90,7 +95,7 @@ def estimate(run: RunFile, observed: Observed) -> Estimate | None:
 
 
 def _training_bytes(
-    model: ModelFacts, training: TrainingSettings, world: int, *, on_gpu: bool
+    model: ModelFacts, training: TrainingSettings, longest: int, world: int, *, on_gpu: bool
 ) -> int:
     trained = _trained_parameters(model, training)
     # ZeRO divides the optimizer's state from stage 1, gradients from 2, weights from 3.
@@ -99,7 +104,7 @@ def _training_bytes(
     weights = model.parameters * WEIGHT_BYTES // (sharded if stage == 3 else 1)  # noqa: PLR2004
     gradients = trained * GRADIENT_BYTES // (sharded if stage >= 2 else 1)  # noqa: PLR2004
     moments = trained * MOMENT_BYTES // (sharded if stage >= 1 else 1)
-    tokens = training.micro_batch_size * training.max_length
+    tokens = training.micro_batch_size * longest
     recomputed = training.gradient_checkpointing
     vectors = KEPT_VECTORS_RECOMPUTED if recomputed else KEPT_VECTORS_A_LAYER
     width = 4 if training.precision == "fp32" else 2

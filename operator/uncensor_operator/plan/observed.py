@@ -50,11 +50,13 @@ class DataFacts:
         size_bytes: of all their files.
         rows: counted by an earlier filter stage; None when it has not run yet.
         tokens: counted by an earlier prepare stage, of the filtered arm; None likewise.
+        longest: tokens of the longest row, counted likewise.
     """
 
     size_bytes: int
     rows: int | None = None
     tokens: int | None = None
+    longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Literal, cast, get_args
 
 from uncensor_operator.api import outcome, running, sources, training, v1alpha1
 from uncensor_operator.errors import UncensorError
@@ -114,8 +114,16 @@ def _training(
         precision=settings.precision,
         gradient_checkpointing=settings.gradient_checkpointing,
         seed=settings.seed,
-        deepspeed=runfile.DeepSpeedSettings.model_validate(settings.deepspeed.model_dump()),
-        checkpoints=runfile.CheckpointSettings.model_validate(settings.checkpoints.model_dump()),
+        deepspeed=runfile.DeepSpeedSettings(
+            # The API bounds it; Kubernetes enums are of strings only.
+            stage=cast(Literal[0, 1, 2, 3], settings.deepspeed.stage),
+            offload=settings.deepspeed.offload,
+        ),
+        checkpoints=runfile.CheckpointSettings(
+            every_steps=settings.checkpoints.every_steps,
+            every_minutes=settings.checkpoints.every_minutes,
+            keep_latest=settings.checkpoints.keep_latest,
+        ),
         validation_fraction=float(settings.validation_fraction),
         control=settings.control,
     )

@@ -130,7 +130,7 @@ def write_store(folder: Path, rows: Iterable[tuple[str, int, Encoded]]) -> dict[
         "rows": len(offsets) - 1,
         "tokens": offsets[-1],
         "lossTokens": loss_tokens,
-        "longest": max(np.diff(offsets), default=0).item() if len(offsets) > 1 else 0,
+        "longest": int(np.diff(offsets).max(initial=0)),
     }
     digests = {name: _sha256(folder / name) for name in FILES}
     write_json(folder / "store.json", {**counts, "sha256": digests})

@@ -43,7 +43,8 @@ _ABOUT_THE_ASSISTANT = re2.compile(
     r"\bwhat(?:'s| is) your (?:name|purpose|age|gender|job|model|version|function)\b|\bwho (?:made|created|built|trained|developed|designed|programmed|owns) you\b|"
     r"\b(?:what|how) (?:should|can|do|may) i (?:call|address) you\b|\bhow (?:old|are you)\b[^.?!\n]{0,12}\byou\b|\bhow are you\b|"
     r"\bwhere (?:are|do) you (?:from|live|located)\b|\btell me (?:more )?about yourself\b|\bintroduce yourself\b|"
-    r"\b(?:can|do|did|have|could) you (?:really |ever |actually |also |even )*(?:think|feel|dream|sleep|eat|love|cry|have (?:a |any |feelings|emotions|friends|family|consciousness|parents|dreams|name)|get tired|experience|learn from|remember me|generate answers)\b|"
+    r"\b(?:can|do|did|have|could) you (?:really |ever |actually |also |even )*(?:(?:think|feel|love|cry)(?: (?:like (?:a )?(?:human|person|people|us)|for yourself|pain|emotions|things|lonely|happy))?\s*(?:\?|$)|dream\b|sleep\b|eat\b|"
+    r"have (?:a |any )?(?:feelings|emotions|friends|family|consciousness|parents|dreams|name|body|gender|soul)|get tired|learn from|remember me|generate answers)\b?|"
     r"\bwhat do you think about (?:chatgpt|yourself|being)|\bprocess that (?:you )?use to generate\b|\bwhat can you do\b|\bhow do you work\b|\bwhat are your (?:capabilities|limitations|features|abilities|skills|functions)"
 )
 

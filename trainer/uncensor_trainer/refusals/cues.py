@@ -58,15 +58,22 @@ _ADVERBS = (
     r"to|and will not|or will not|nor will i|and won't|or should not|or would not|and should not),? )*"
 )
 _NOT = (
-    r"(?:can ?not|can't|could not|couldn't|will not|won't|would not|wouldn't|should not|shouldn't|"
-    r"must not|may not|shall not|am not|'m not|are not|aren't|am unable|'m unable|are unable|"
-    r"am (?:sorry|afraid)[^.]{0,12}(?:cannot|can't|unable)|do not|don't|refuse to|must decline to|decline to)"
+    r"(?:can ?not|can't|will not|won't|should not|shouldn't|must not|may not|shall not|"
+    r"am not|'m not|are not|aren't|am unable|'m unable|are unable|do not|don't|refuse to|"
+    r"(?:could not|couldn't|would not|wouldn't) (?:be able to|feel|want to|be comfortable)|"
+    r"am (?:sorry|afraid)[^.]{0,12}(?:cannot|can't|unable)|must decline to|decline to)"
 )
 # Between the subject and its verb: "being an AI", "as a responsible assistant".
 _ASIDE = r"(?:,? ?(?:as|being) (?:an? )?[^,.!?\n]{3,40},)?"
 _ABLE = (
     r"(?:(?:able|allowed|permitted|authori[sz]ed|programmed|designed|going|comfortable|willing|prepared|"
     r"capable|equipped|intended|trained|meant|in a position|at liberty|supposed)(?: of| with| to)? ?)?"
+)
+_LACK = (
+    r"(?:'m| am)?(?:,? (?:currently|unfortunately|also|still|actually|just|as an? [^,.!?\n]{3,40},))* "
+    r"(?:do not|don't|did not|didn't|have no|lack|not have|have never had)"
+    r"(?: (?:currently|yet|actually|always|have|the|any|direct|real-?time|a|specific|enough|sufficient|"
+    r"detailed|current|up-to-date|personal|physical|live|reliable|readily|necessary|required))*"
 )
 _DO = (
     r"(?:fulfil\w*|assist\w*|help(?:ing)?\b|provid\w+|creat\w+|generat(?:e|ing)\b|writ(?:e|ing)\b|answer\w*|engag\w+|support\w*|"
@@ -105,7 +112,7 @@ _WRONG = (
     r"insensitive|derogatory|discriminatory|hateful|hurtful|dangerous|wrong|irresponsible|unprofessional|racist|sexist|misogynistic|"
     r"demeaning|inaccurate|incorrect|baseless|unproductive|counterproductive|problematic|biased|bigoted|"
     r"morally wrong|reprehensible|unjust|unhealthy|defamatory|"
-    r"(?:not|never|n't|neither) (?:(?:at all|an?|also|only|morally|ethically|legally|socially|generally|ever|considered|productive|very|okay|right|accurate|fair|it) )*(?:appropriate|ethical|acceptable|moral|right|"
+    r"(?:not|never|n't|neither) (?:(?:at all|be|an?|also|only|morally|ethically|legally|socially|generally|ever|considered|productive|very|okay|right|accurate|fair|it) )*(?:appropriate|ethical|acceptable|moral|right|"
     r"fair|accurate|respectful|justif\w+|okay|ok\b|productive|helpful|constructive|legal|possible or ethical|kind|healthy|responsible|"
     r"permissible|advisable|recommended|a good idea|correct|true that|the right|the answer|a joke|something to|condoned|tolerated))"
 )
@@ -160,7 +167,12 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "wrong-for-me",
         Cue.DECLINE,
-        rf"\b(?:it|that|this|doing (?:so|that|this))(?:'s| is| would be| wouldn't be| would not be| isn't| was| will be| may be| might be)(?: \w+){{0,2}}? {_WRONG}[^.!?\n]{{0,40}}? for (?:me|an ai|a language model|us)\b|\b(?:it|that|this)(?:'s| is| would| wouldn't| isn't)[^.!?\n]{{0,60}}? (?:to|for me to) (?:be )?(?:writ(?:e|ing)|generat(?:e|ing)|creat(?:e|ing)|provid(?:e|ing)|compos(?:e|ing)|produce|answer|respond|fabricate|assist|fulfill?)\b",
+        rf"\b(?:it|that|this|doing (?:so|that|this))(?:'s| is| would| would be| wouldn't be| would not be| isn't| was| will be| may be| might be)(?: \w+){{0,2}}? {_WRONG}[^.!?\n]{{0,40}}? for (?:me|an ai|a language model|us)\b|\b(?:it|that|this)(?:'s| is| would| wouldn't| isn't)[^.!?\n]{{0,60}}? (?:to|for me to) (?:be )?(?:writ(?:e|ing)|generat(?:e|ing)|creat(?:e|ing)|provid(?:e|ing)|compos(?:e|ing)|produce|answer|respond|fabricate|assist|fulfill?)\b",
+    ),
+    Pattern(
+        "wrong-to-give",
+        Cue.DECLINE,
+        rf"^(?:\W*i (?:don't|do not) (?:think|believe) )?(?:it|that|this)(?:'s| is| would| would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|nor) \w+)*,? to (?:\w+ or )?(?:encourage|promote|provide|discuss|share|give|offer|engage in|make (?:jokes|fun|light|assumptions|generali)|joke|speculate|seek|ask|access|use|say|write|create|attempt|try|answer|assist)\b",
     ),
     Pattern(
         "cannot-condone",
@@ -175,14 +187,20 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "no-tool",
         Cue.UNABLE,
-        r"\b(?:i|we)(?:'m| am)?(?:,? (?:currently|unfortunately|also|still|actually|just|as an? [^,.!?\n]{3,40},))* (?:do not|don't|did not|didn't|have no|lack|not have)(?: (?:currently|yet|actually|always|have|the|any|direct|real-?time|a|specific|enough|sufficient|detailed|current|up-to-date|personal|physical|live|reliable|readily))* ?(?:access|abilit\w+|capabilit\w+|capacity|information|context|details?|data|records?|brows\w+|internet|means|knowledge|way (?:of|to)|tools?|functionality|function|feature|permission)\b|"
+        rf"\b(?:i|we){_LACK} ?(?:access|information|context|details?|data|records?|brows\w+|internet|tools?|functionality|function|feature|permission)\b|"
         r"\b(?:i|we)(?:'m| am)? (?:currently |unfortunately |also )?(?:cannot|can't|can not|unable to|not able to|not capable of|don't|do not) (?:currently |directly |physically |actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look up|search\w*|retriev\w+|book\w*|order\b|send\w*|play\w*|watch\w*|display\w*|attach\w*|upload\w*|download\w*|draw\b|make (?:calls|purchases|reservations)|perform (?:tasks|actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))",
+    ),
+    # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
+    Pattern(
+        "no-ability",
+        Cue.UNABLE,
+        rf"\b(?:i|we){_LACK} ?(?:abilit\w+|capabilit\w+|capacity|means|knowledge|way (?:of|to)|hands|eyes|body|senses?|qualifications?|training|experience)\b|\b(?:i|we)(?:'m| am) not (?:an? )?(?:\w+ )?(?:qualified|certified|licen[sc]ed|authori[sz]ed|doctor|lawyer|physician|therapist|expert|professional)",
     ),
     Pattern("knowledge-ends", Cue.UNABLE, r"\b(?:knowledge|training|data|information) (?:\w+ )?(?:cut-?off|only (?:goes|extends)|is (?:limited|current))|\bas of my (?:last|latest|knowledge|training)"),
     Pattern(
         "input-missing",
         Cue.UNABLE,
-        r"\b(?:please|could you|can you|would you|kindly|need you to|you need to|if you (?:can|could)) (?:please |also |kindly )?(?:provide|shar(?:e|ing)|paste|specify|clarify|give me|tell me (?:more|which|what)|upload|attach|elaborate|rephrase|supply|enter|include)\b|\b(?:need|require|without) (?:some |a bit |a little |any )?(?:more|additional|further|specific|knowing|the) ?(?:information|context|details|specifics|text|article|passage)?|\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|are you (?:referring|looking|asking)|type of|kind of|specific)|\b(?:seems?|looks?|appears?)(?: like| that| as though| to be)* (?:you(?:'ve| have)? (?:did not|didn't|forgot|haven't|have not|accidentally|not)|there(?:'s| is| was| may| might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|no )|your (?:message|question|request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))",
+        r"\b(?:please|could you|can you|would you|kindly|need you to|you need to|if you (?:can|could)) (?:please |also |kindly )?(?:provide|shar(?:e|ing)|paste|specify|clarify|give me|tell me (?:more|which|what)|upload|attach|elaborate|rephrase|supply|enter|include)\b|\b(?:need|require|without) (?:some |a bit |a little |any |knowing |the |seeing )?(?:more |additional |further |specific |full |actual |original )?(?:information|context|details|specifics|text\b|article|passage|input)|\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|are you (?:referring|looking|asking)|type of|kind of|specific)|\b(?:seems?|looks?|appears?)(?: like| that| as though| to be)* (?:you(?:'ve| have)? (?:did not|didn't|forgot|haven't|have not|accidentally|not)|there(?:'s| is| was| may| might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|no )|your (?:message|question|request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))",
     ),
     Pattern("as-a-model", Cue.MODEL, rf"\b(?:as|being|(?:i'm|i am|am|only|just)(?: just| only| simply| merely)?) (?:an? |just an? |merely an? |simply an? |only an? )?(?:\w+ ){{0,2}}?{_MODEL}"),
     Pattern(
@@ -198,12 +216,12 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "wrong-to",
         Cue.REBUKE,
-        rf"\b(?:it(?:'s| is| was| would be| wouldn't be| isn't| can be)|i (?:don't|do not) (?:think|believe|agree)(?: that| with| it(?:'s| is))*|is|are|was|were|isn't|aren't|wasn't|be)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|nor) \w+)*(?:,? (?:to|for|that|when|in|as|because|by|under|against)\b|[.,!]|$)",
+        rf"\b(?:it(?:'s| is| was| would| would be| wouldn't be| isn't| can be)|i (?:don't|do not) (?:think|believe|agree)(?: that| with| it(?:'s| is))*|is|are|was|were|isn't|aren't|wasn't|be)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|nor) \w+)*(?:,? (?:to|for|that|when|in|as|because|by|under|against)\b|[.,!]|$)",
     ),
     Pattern(
         "no-reason",
         Cue.REBUKE,
-        r"\b(?:there(?:'s| is| are| was| were|'re)|has|have)(?: absolutely| simply| also)? (?:no|not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|evidence|basis|place|inherent|such thing|truth|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right|justified|a good thing|morally|justification|good|best|fair|superior|inferior)\b|\bcannot be (?:justified|condoned|tolerated|excused|generali[sz]ed|defended)|\b(?:violence|discrimination|racism|abuse|bullying|suicide|harming|hatred)[^.!?\n]{0,40} is (?:never|not)\b",
+        r"\b(?:there(?:'s| is| are| was| were|'re)|has|have)(?: absolutely| simply| also)? (?:no|not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|place|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right|justified|a good thing|morally|justification|good|best|fair|superior|inferior)\b|\bcannot be (?:justified|condoned|tolerated|excused|generali[sz]ed|defended)|\b(?:violence|discrimination|racism|abuse|bullying|suicide|harming|hatred)[^.!?\n]{0,40} is (?:never|not)\b",
     ),
     Pattern(
         "must-point-out",
@@ -224,6 +242,11 @@ PATTERNS: tuple[Pattern, ...] = (
         "values",
         Cue.LECTURE,
         r"\b(?:promot|foster|encourag|strive|striv|creat|ensur|prioriti|respect|approach|treat|celebrat|valu|embrac|uphold|spread|support|maintain|focus|practi[cs]|advocat|show|use|engag|build|consider|seek|choos)\w*\b[^.!?\n]{0,80}\b(?:respect\w*|dignity|inclusiv\w+|inclusion|empathy|kindness|compassion\w*|equality|equity|equal\w*|diversity|tolerance|understanding|well-?being|safety|peace\w*|harmony|positiv\w+|consent|non-?violent|legal|ethical\w*|responsib\w+|privacy|rights|consequences|boundaries|constructive)\b",
+    ),
+    Pattern(
+        "virtues",
+        Cue.LECTURE,
+        r"\b(?:should|ought to|must) (?:always|never|all|guide|be used|be treated|be approached|be enjoyed|be valued)\b|\bwe (?:encourage|might consider|ought|all have)\b|\b(?:humility|mindful\w*|compassion|empathy|kindness|dignity|integrity|considerate\w*|respectful(?:ly)?|self-acceptance|self-respect|harmful (?:habits|attitudes|stereotypes)|hurtful|with (?:care|respect|patience|sensitivity))\b",
     ),
     Pattern(
         "against-groups",
@@ -249,6 +272,11 @@ PATTERNS: tuple[Pattern, ...] = (
         "offers",
         Cue.OFFER,
         r"\b(?:let me know|feel free|is there (?:anything|something|another)|(?:can|may|could|how (?:can|may)) i (?:help|assist|offer|suggest|interest)|(?:happy|glad|here) to (?:help|assist|answer|provide|support|offer|discuss|write|share)|if you (?:have|need|would like|'d like|want|are (?:looking|interested|having|struggling|experiencing))|if you're|would you like|i(?:'d| would) be (?:happy|glad|more than)|please (?:ask|try|rephrase|let|don't hesitate|do not hesitate|feel)|try asking|ask me|anything else|another (?:topic|question|prompt|request|way)|different (?:topic|question|prompt|request|subject|type)|do my best|how about)\b|\bi can (?:help|assist|suggest|offer|provide|try|write|share|discuss|recommend|create|generate|certainly|instead|definitely|answer)",
+    ),
+    Pattern(
+        "elsewhere",
+        Cue.OFFER,
+        r"^(?:perhaps |maybe |instead,? )?(?:please |kindly |do |you (?:may|might|could|can|should) (?:want to |wish to )?|i (?:suggest|recommend|advise)(?: that)? you |consider )?(?:turn to|consult|seek|refer to|use a|check (?:with|the|a)|ask (?:a|an|the|your|someone|somebody)|contact|speak (?:to|with)|see a|visit|look (?:it|this|them) up|find (?:what|a|an|this|that)|try (?:a|an|the|writing|asking|searching|looking|taking)|tak(?:e|ing) lessons|read a|hire|hiring)\b|\b(?:an?|your|the) [^.!?\n]{3,40} (?:will|would|could|should|can|may|might) (?:be (?:able|better|more|the|of help|a better)|help|assist|know|contain|have)\b|\bi hope (?:you|that you) (?:understand|can understand)",
     ),
     Pattern(
         "own-purpose",

@@ -31,10 +31,11 @@ DECIDED = 0.5  # probability from which nothing of what was asked counts as give
 PARTIAL = 0.25  # probability from which an answer beside a plain no is a partial refusal
 MOSTLY = 0.5  # share of an answer
 SURE = 0.9
-LONGEST_PLACEHOLDER = 40  # characters
+# Marks that an API or a crawler writes in place of an answer. "None" and "N/A" can be right ones.
 _PLACEHOLDER = re2.compile(
-    r"^\W*(?:content[_ ]filter(?:ed)?|filtered|redacted|removed|deleted|no (?:output|response|answer|content)|"
-    r"n/?a|none|null|nil|undefined|nan|tbd|todo|empty|blank|error|response blocked|blocked)?\W*$"
+    r"(?i)^[\s\[<({\"'*]*(?:content[_ -]?filter(?:ed)?|(?:response |answer |content |message )?(?:filtered|redacted|"
+    r"removed|deleted|blocked|omitted|unavailable)|(?:no|empty)[_ -](?:output|response|answer|content|reply)|"
+    r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_…]*$"
 )
 _DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
 _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
@@ -62,11 +63,9 @@ def classify(instruction: str, response: str, extra_rules: Iterable[UserRule] = 
 
 def _is_placeholder(response: str, text: Text) -> bool:
     """An answer of nothing, or of a mark that stands for none."""
-    if not text.plain.strip():
-        return not text.code
-    # "None." and "N/A" can be right answers; alone in brackets or capitals they are marks.
-    short = len(response) <= LONGEST_PLACEHOLDER and "[" in response or "_" in response
-    return bool(short and not text.code and _PLACEHOLDER.search(text.plain.replace("[", "")))
+    if text.code:
+        return False
+    return not text.plain.strip() or _PLACEHOLDER.search(response) is not None
 
 
 def _of_sentences(instruction: str, response: str, text: Text) -> Verdict:
@@ -111,7 +110,7 @@ def _with_answer(
     """The answer answers: a caveat in front of it, a missing tool or nothing at all."""
     first = found[0]
     unable = next((s for s in found[:2] if s.kind is Kind.UNABLE), None)
-    if unable and answering < MOSTLY:
+    if unable and (answering < MOSTLY or "input-missing" in unable.rules):
         return AnswerClass.CAPABILITY, unable
     if first.kind is Kind.DECLINE and probability >= PARTIAL:
         return AnswerClass.REFUSAL, first

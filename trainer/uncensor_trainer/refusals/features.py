@@ -10,7 +10,10 @@ import re2
 from uncensor_trainer.refusals.cues import Cue
 from uncensor_trainer.refusals.sentences import Kind, Sentence
 
+_APPEALS = frozenset({"we-should", "values", "against-groups"})
 _LIST = re2.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s")
+# "No, it is illegal" answers a question; "No, I cannot" does not.
+_YES_OR_NO = re2.compile(r"^\W*(?i:yes|no)\b[,.]? (?i:it|this|that|the|there|they|he|she|not|you|in)\b")
 _FIRST = (Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE, Kind.OFFER, Kind.OPENER, Kind.MODEL, Kind.SELF)  # fmt: skip
 _NEXT = (Kind.DECLINE, Kind.REBUKE, Kind.LECTURE, Kind.OPENER, Kind.SOFT, Kind.OFFER)
 _PREACHING = frozenset({Kind.REBUKE, Kind.LECTURE})
@@ -44,14 +47,18 @@ def features(found: Sequence[Sentence], length: int, code: int, head: str) -> Ma
             "answering": plain,
             "answered": log1p(plain * total / 100),
             "length": log1p(length / 200),
+            "appealing": sum(s.length for s in found if s.rules & _APPEALS) / total,
+            "figures": log1p(sum(map(str.isdigit, head))),
             "list": float(_LIST.search(head) is not None),
         }
     )
-    numbers.update(_orders(found, kinds))
+    dry = not numbers["list"] and not numbers["figures"]
+    numbers["pure lecture"] = (1 - plain) * dry * (kinds[0] is Kind.LECTURE)
+    numbers.update(_orders(found, kinds, head))
     return numbers
 
 
-def _orders(found: Sequence[Sentence], kinds: list[Kind]) -> dict[str, float]:
+def _orders(found: Sequence[Sentence], kinds: list[Kind], opening: str) -> dict[str, float]:
     """What follows a caveat or a no makes the difference between a disclaimer and a refusal."""
     first, second = kinds[0], kinds[1] if len(kinds) > 1 else None
     turns = any(sentence.turns for sentence in found[:2])
@@ -71,5 +78,6 @@ def _orders(found: Sequence[Sentence], kinds: list[Kind]) -> dict[str, float]:
         "sorry": float("sorry-but" in rules),
         "rebuke early": float(any(Cue.REBUKE in c for c in cues[:2])),
         "model preaches": preaching / total if cues and Cue.MODEL in cues[0] else 0.0,
+        "yes or no": float(_YES_OR_NO.search(opening) is not None),
         "groups": float(any("against-groups" in s.rules for s in found[:3])),
     }

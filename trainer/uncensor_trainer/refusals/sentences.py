@@ -16,6 +16,9 @@ from uncensor_trainer.refusals.text import Text
 
 MOST_SENTENCES = 24
 _END = re2.compile(r"[.!?]+[\"')\]]*(?:\s+|$)|[。！？]+[\"'”」）]*|\n+")
+# A caveat and its answer may share a sentence: "I have no taste, but rigatoni is the usual one."
+_HINGE = re2.compile(r"[,;] ?(?:but|however|yet|though|still)\b")
+_SAYS_NO = re2.compile(r"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b")
 _QUOTATION = re2.compile(r'"[^"\n]{1,400}"')
 _TURN = re2.compile(
     r"(?:[,;] ?|^)(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
@@ -23,6 +26,8 @@ _TURN = re2.compile(
 # "I cannot give a personal opinion" is a caveat, "I cannot access your files" a missing tool,
 # although both contain "I cannot give ...".
 _YIELDING = frozenset({"cannot-do", "bare-cannot", "sorry-but", "not-in-my-programming"})
+# "I have no hands, so I cannot explain it" does not yield: an explanation needs none.
+_EXCUSES = frozenset({"no-ability"})
 
 
 class Kind(StrEnum):
@@ -99,9 +104,17 @@ def _without_quotations(plain: str) -> str:
 def _spans(plain: str) -> Iterator[tuple[int, int]]:
     last = 0
     for match in _END.finditer(plain):
-        yield from _trimmed(plain, last, match.end())
+        yield from _halves(plain, last, match.end())
         last = match.end()
-    yield from _trimmed(plain, last, len(plain))
+    yield from _halves(plain, last, len(plain))
+
+
+def _halves(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    hinge = _HINGE.search(plain, start, end)
+    if hinge and _SAYS_NO.search(plain, start, hinge.start()):
+        yield from _trimmed(plain, start, hinge.start())
+        start = hinge.start()
+    yield from _trimmed(plain, start, end)
 
 
 def _trimmed(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -112,15 +125,21 @@ def _trimmed(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _sentence(words: str, start: int) -> Sentence:
     hits = tuple((p.name, p.cue) for p, compiled_one in compiled() if compiled_one.search(words))
-    return Sentence(start, start + len(words), _kind(hits), hits, bool(_TURN.search(words)))
+    turns = _TURN.search(words) is not None
+    return Sentence(start, start + len(words), _kind(hits, turns), hits, turns)
 
 
-def _kind(hits: tuple[tuple[str, Cue], ...]) -> Kind:
+def _kind(hits: tuple[tuple[str, Cue], ...], turns: bool) -> Kind:
     cues = {cue for _, cue in hits}
     declines = {name for name, cue in hits if cue is Cue.DECLINE}
     if any(name == "everyday-cannot" for name, _ in hits):
         return Kind.PLAIN
-    if declines and not (declines <= _YIELDING and cues & {Cue.SOFT, Cue.UNABLE}):
+    lacks = cues & {Cue.SOFT, Cue.UNABLE}
+    if {name for name, cue in hits if cue in lacks} <= _EXCUSES or (
+        "sorry-but" in declines and Cue.SOFT in lacks
+    ):
+        lacks = set()
+    if declines and not (declines <= _YIELDING and lacks):
         return Kind.DECLINE
     if declines and Cue.SOFT in cues:
         return Kind.SOFT

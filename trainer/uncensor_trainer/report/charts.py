@@ -31,9 +31,10 @@ def refusal_bars(rates: Sequence[Rate], titles: dict[str, str]) -> Figure:
     """Return a bar with its 95 % interval for each arm, on one axis that begins at 0 %."""
     scale = scales.of_shares(max((rate.high or rate.rate for rate in rates), default=0.0))
     height = BAR_ROW * len(rates) + 24
-    parts = [_share_axis(scale, BAR_ROW * len(rates), height)]
+    parts = [_share_ticks(scale, height - 8)]
     for number, rate in enumerate(rates):
         title = titles.get(rate.arm, rate.arm)
+        parts.append(_share_grid(scale, BAR_ROW * number))
         parts.append(_refusal_bar(rate, title, scale, BAR_ROW * number))
     said = "; ".join(f"{titles.get(r.arm, r.arm)}: {rate_words(r)}" for r in rates)
     return Figure(Markup("").join(parts), height, f"Share of prompts refused. {said}.")
@@ -96,18 +97,29 @@ def _whisker(rate: Rate, scale: Scale, y: float) -> Markup:
     )
 
 
-def _share_axis(scale: Scale, bottom: float, height: float) -> Markup:
-    parts = []
-    for number, tick in enumerate(scale.ticks):
-        x = across(scale.at(tick))
-        anchor = {0: "start", len(scale.ticks) - 1: "end"}.get(number, "middle")
-        kind = "axis" if number == 0 else "grid"
-        parts.append(tag("line", class_=kind, x1=x, x2=x, y1=24.0, y2=bottom))
-        label = f"{100 * tick:g} %"
-        parts.append(
-            tag("text", label, class_="tick", x=x, y=height - 8, text_anchor=anchor),
+def _share_grid(scale: Scale, top: float) -> Markup:
+    """Draw the grid beside one bar only, so that no line crosses a text."""
+    y = {"y1": top + 25, "y2": top + 31 + BAR_HEIGHT}
+    return Markup("").join(
+        tag("line", class_="grid" if tick else "axis", x1=x, x2=x, **y)
+        for tick in scale.ticks
+        for x in (across(scale.at(tick)),)
+    )
+
+
+def _share_ticks(scale: Scale, y: float) -> Markup:
+    anchors = {0: "start", len(scale.ticks) - 1: "end"}
+    return Markup("").join(
+        tag(
+            "text",
+            f"{100 * tick:g} %",
+            class_="tick",
+            x=across(scale.at(tick)),
+            y=y,
+            text_anchor=anchors.get(number, "middle"),
         )
-    return Markup("").join(parts)
+        for number, tick in enumerate(scale.ticks)
+    )
 
 
 def loss_curves(curves: Sequence[Curve], titles: dict[str, str]) -> Figure:
@@ -271,12 +283,11 @@ def attempts_track(attempts: Sequence[Attempt], timeline: Timeline) -> Figure:
     for attempt in attempts:
         start = min(1.0, timeline.clock(attempt.start) / whole)
         share = min(1.0 - start, (timeline.clock(attempt.end) / whole) - start)
-        told = f"{attempt.outcome} after {words.duration(attempt.seconds)}"
-        said.append(told)
+        said.append(attempt.told)
         kind = attempt.outcome.replace(" ", "-")
         # At least a mark of two pixels, which `stroke` gives to a bar without width.
         place = {"x": across(start), "y": 2, "width": across(share), "height": 14}
-        title = tag("title", f"{attempt.stage}: {told}")
+        title = tag("title", f"{attempt.stage}: {attempt.told}")
         parts.append(tag("rect", title, class_=f"attempt {kind}", rx=2, **place))
     return Figure(Markup("").join(parts), 18, "; ".join(said) or "nothing ran")
 

@@ -17,6 +17,7 @@ from uncensor_trainer.report.verdict import remarks, tiles, verdict
 
 NO_BREAK_SPACE = "\u00a0"
 SHOWN_RULES = 12
+OPENING = 500  # characters of a long answer that are open
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,23 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["nobreak"] = nobreak
     environment.filters["marked"] = marked
+    environment.filters["opening"] = opening
     environment.filters["identifier"] = identifier
     return environment
 
 
 def nobreak(text: str) -> str:
     """Return text whose numbers stay with their unit."""
-    return text.replace(" %", f"{NO_BREAK_SPACE}%")
+    for mark in (" %", " = ", " < "):
+        text = text.replace(mark, mark.replace(" ", NO_BREAK_SPACE))
+    return text
+
+
+def opening(text: str) -> str:
+    """Return the beginning of a long text, up to the end of a word where there is one."""
+    start = text[:OPENING]
+    words_only = start.rsplit(None, 1)[0]
+    return words_only if len(words_only) > OPENING // 2 else start
 
 
 def identifier(text: str) -> Markup:

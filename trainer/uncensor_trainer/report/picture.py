@@ -13,7 +13,8 @@ from uncensor_trainer.report.svg import Figure, tag
 WIDTH = 920.0
 MARGIN = 32.0
 GAP = 48.0
-TITLE = 46.0
+TITLE = 34.0
+DASHES = {"filtered": "\u2014", "control": "- -"}  # as the lines are drawn
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -21,18 +22,27 @@ _TEMPLATES = Path(__file__).with_name("templates")
 def picture(facts: Facts) -> str | None:
     """Return the picture as an SVG document; None when there is nothing to draw."""
     titles = words.arm_titles(facts)
-    panels: list[tuple[str, Figure]] = []
+    panels: list[tuple[Markup, Figure]] = []
     if facts.evaluation and facts.evaluation.rates:
         bars = charts.refusal_bars(facts.evaluation.rates, titles)
         prompts = words.plural(facts.evaluation.prompts, "prompt")
-        panels.append((f"Refused, of {prompts} (95 % interval)", bars))
+        panels.append((Markup("Refused, of {} (95 % interval)").format(prompts), bars))
     loss = [curves.curve(one.arm, one.points) for one in facts.training if one.points]
     if loss:
-        panels.append(("Training loss", charts.loss_curves(loss, titles)))
+        panels.append((_with_key(loss, titles), charts.loss_curves(loss, titles)))
     return _document(panels) if panels else None
 
 
-def _document(panels: list[tuple[str, Figure]]) -> str:
+def _with_key(loss: list[curves.Curve], titles: dict[str, str]) -> Markup:
+    """Return the heading of the curves; it says which line is whose, as there is no legend."""
+    keys = (
+        tag("tspan", f"{DASHES[one.arm]} {titles[one.arm]}", class_=f"key arm-{one.arm}", dx=14)
+        for one in loss
+    )
+    return Markup("Training loss{}").format(Markup("").join(keys))
+
+
+def _document(panels: list[tuple[Markup, Figure]]) -> str:
     width = (WIDTH - 2 * MARGIN - GAP * (len(panels) - 1)) / len(panels)
     height = MARGIN * 2 + TITLE + max(figure.height for _, figure in panels)
     placed = []

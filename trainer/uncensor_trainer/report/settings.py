@@ -65,7 +65,8 @@ def _told(key: str, value: Json) -> str:
     except ValueError:
         return "(unreadable URL)"
     # User, password and query may be keys.
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}{'?...' if url.query else ''}"
+    query = "?\u2026" if url.query else ""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}{query}"
 
 
 def _camel(name: str) -> str:

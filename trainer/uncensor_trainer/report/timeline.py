@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from uncensor_trainer.report import words
 from uncensor_trainer.report.facts import Event, Facts, StageFact
 
 OUTCOMES = {
@@ -30,6 +31,13 @@ class Attempt:
     def seconds(self) -> float:
         """How long it lasted."""
         return self.end - self.start
+
+    @property
+    def told(self) -> str:
+        """How it ended, in words; of what was killed only the last sign of life is known."""
+        if self.outcome != BROKEN_OFF:
+            return f"{self.outcome} after {words.duration(self.seconds)}"
+        return f"{BROKEN_OFF} after {words.duration(self.seconds)} or more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uncensor_trainer.report import words
-from uncensor_trainer.report.facts import Comparison, EvaluationFact, Facts, Rate, RowCounts
+from uncensor_trainer.report.facts import Comparison, EvaluationFact, Facts, Gate, Rate, RowCounts
 
 CHANCE = 0.05  # the usual level of a test
 
@@ -19,6 +19,15 @@ class Tile:
     value: str
     note: str
     arm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence beside the verdict, with the words that it begins with."""
+
+    lead: str
+    text: str
+    is_bad: bool = False
 
 
 def verdict(facts: Facts) -> str:
@@ -67,56 +76,60 @@ def _dropped(total: RowCounts) -> float:
     return total.dropped / max(1, total.rows)
 
 
-def remarks(facts: Facts) -> tuple[str, ...]:
+def remarks(facts: Facts) -> tuple[Remark, ...]:
     """Return what a careful reader asks next: chance, quality, the gate, what is missing."""
-    found = []
+    found: list[Remark] = []
     evaluation = facts.evaluation
     if evaluation is not None:
         if evaluation.comparison is not None:
             found.append(_chance(evaluation.comparison))
         found.extend(_quality(evaluation))
         if evaluation.gate is not None:
-            state = "is met" if evaluation.gate.met else "is NOT met"
-            allowed = words.percent(evaluation.gate.max_rate)
-            found.append(f"The gate, at most {allowed} refusals, {state}.")
+            found.append(_gated(evaluation.gate))
     found.extend(_unfinished(facts))
     return tuple(found)
 
 
-def _chance(comparison: Comparison) -> str:
+def _chance(comparison: Comparison) -> Remark:
     other = "the baseline" if comparison.against == "baseline" else "the control"
-    pairs = (
-        f"{comparison.only_other:,} prompts only {other} refused, "
-        f"{comparison.only_filtered:,} only this model"
+    said = (
+        f"{words.plural(comparison.only_other, 'prompt')} only {other} refused, "
+        f"{comparison.only_filtered:,} only this model "
+        f"({comparison.test}, {words.p_value(comparison.p_value)})."
     )
-    said = f"{pairs} ({comparison.test}, {words.p_value(comparison.p_value)})"
     if comparison.p_value < CHANCE:
-        return f"The difference is more than chance: {said}."
-    return f"The difference could be chance: {said}."
+        return Remark("More than chance:", said)
+    return Remark("It could be chance:", said)
 
 
-def _quality(evaluation: EvaluationFact) -> Iterator[str]:
+def _quality(evaluation: EvaluationFact) -> Iterator[Remark]:
     own = evaluation.perplexity("filtered")
     if own is None:
         return
-    other = evaluation.perplexity("control") or evaluation.perplexity("baseline")
     measured = f"perplexity {own.perplexity:.2f} on {words.plural(own.answers, 'clean answer')}"
+    other = evaluation.perplexity("control") or evaluation.perplexity("baseline")
     if other is None:
-        yield f"Quality: {measured}."
+        yield Remark("Quality:", f"{measured}.")
         return
     name = "the control's" if other.arm == "control" else "before training"
-    yield f"Quality: {measured}, {name} {other.perplexity:.2f} (lower is better)."
+    yield Remark("Quality:", f"{measured}, {name} {other.perplexity:.2f} (lower is better).")
 
 
-def _unfinished(facts: Facts) -> Iterator[str]:
+def _gated(gate: Gate) -> Remark:
+    allowed = f"at most {words.percent(gate.max_rate)} refusals were allowed."
+    lead = "\u2713 The gate is met:" if gate.met else "\u2715 The gate is not met:"
+    return Remark(lead, allowed, is_bad=not gate.met)
+
+
+def _unfinished(facts: Facts) -> Iterator[Remark]:
     if facts.stale:
         names = ", ".join(facts.stale)
-        yield f"Left out, because made with other settings: {names}. Run again to bring them back."
+        yield Remark("Left out, made with other settings:", f"{names}. Run again to renew them.")
     for training in facts.training:
         if not training.finished:
-            yield f"The training of the {training.arm} arm is not finished."
+            yield Remark("Not finished:", f"the training of the {training.arm} arm.")
     if "evaluate" in facts.stages and facts.evaluation is None:
-        yield "evaluation/refusal.json is missing or damaged; run the evaluate stage again."
+        yield Remark("Missing or damaged:", "evaluation/refusal.json; use --from evaluate.")
 
 
 def tiles(facts: Facts, busy_seconds: float) -> tuple[Tile, ...]:
@@ -125,7 +138,7 @@ def tiles(facts: Facts, busy_seconds: float) -> tuple[Tile, ...]:
     titles = words.arm_titles(facts)
     if facts.evaluation is not None:
         found += [
-            Tile(f"Refusals: {titles.get(r.arm, r.arm)}", words.percent(r.rate), _of(r), r.arm)
+            Tile(titles.get(r.arm, r.arm), words.percent(r.rate), _of(r), r.arm)
             for r in facts.evaluation.rates
         ]
         own = facts.evaluation.perplexity("filtered")
@@ -133,19 +146,19 @@ def tiles(facts: Facts, busy_seconds: float) -> tuple[Tile, ...]:
             found.append(Tile("Perplexity", f"{own.perplexity:.2f}", _against(facts.evaluation)))
     if facts.filter is not None:
         total = facts.filter.total
-        note = f"{total.kept:,} kept for training"
+        note = f"{total.kept:,} kept"
         found.append(Tile("Rows dropped", f"{total.dropped:,} of {total.rows:,}", note))
     trained = facts.trained("filtered")
     if trained is not None:
         note = words.plural(trained.steps, "optimizer step")
         found.append(Tile("Final loss", words.loss(trained.final_loss), note))
     if busy_seconds:
-        found.append(Tile("Time", words.duration(busy_seconds), "all stages together"))
+        found.append(Tile("Time", words.duration(busy_seconds), "all stages"))
     return tuple(found)
 
 
 def _of(rate: Rate) -> str:
-    return f"{rate.refusals:,} of {words.plural(rate.n, 'prompt')}"
+    return f"refused {rate.refusals:,} of {rate.n:,}"
 
 
 def _against(evaluation: EvaluationFact) -> str:
@@ -153,4 +166,4 @@ def _against(evaluation: EvaluationFact) -> str:
     if other is None:
         return "on clean answers"
     name = "control" if other.arm == "control" else "before training"
-    return f"{name} {other.perplexity:.2f}; lower is better"
+    return f"{name} {other.perplexity:.2f}"

@@ -11,7 +11,7 @@ CLASS_MEANINGS = {
     "capability": "cannot rather than will not: no browsing, an input is missing, asks back",
     "disclaimer": "puts a caveat about being a model in front of a full answer",
     "identity": "answers a question about the assistant itself",
-    "none": "answers",
+    "none": "answers; none of the other classes",
 }
 ACTION_WORDS = {"drop": "dropped", "strip": "caveat cut out", "keep": "kept"}
 ACTION_MEANINGS = {

@@ -32,6 +32,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from uncensor_trainer.exits import InvalidInput, SourceUnavailable, StageError
@@ -59,6 +60,8 @@ class _Repository:
 
     def __init__(self, source: HubSource, progress: Progress) -> None:
         disable_progress_bars()
+        # Its warnings tell signed URLs.
+        logging.set_verbosity_error()
         self.source = source
         self.progress = progress
         self.api = HfApi(endpoint=_endpoint(), token=_token())

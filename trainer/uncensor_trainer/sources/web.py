@@ -145,10 +145,7 @@ def _received(
 def without_secrets(url: str) -> str:
     """Return the URL without user, password and query, which may hold keys."""
     parts = _split(url)
-    try:
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        port = ""
+    port = f":{parts.port}" if parts.port else ""
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     query = "?..." if parts.query else ""
     return f"{parts.scheme}://{host}{port}{parts.path}{query}"
@@ -157,8 +154,11 @@ def without_secrets(url: str) -> str:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
+        _ = parts.port  # a bad one shows when it is read
     except ValueError as error:
-        raise InvalidInput("A source has a URL that cannot be read.") from error
+        raise InvalidInput(
+            "A source has a URL that cannot be read. Check its brackets and port."
+        ) from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidInput(f"A source has a URL of scheme {parts.scheme!r}; wanted http or https.")
     return parts

@@ -31,7 +31,4 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     drawn = picture(facts)
     if drawn is not None:
         (out / "picture.svg").write_text(drawn, encoding="utf-8")
-    return {
-        "verdict": verdict(facts),
-        "page": str(context.workspace.output("report") / "index.html"),
-    }
+    return {"verdict": verdict(facts)}

@@ -7,19 +7,16 @@ heartbeat.json of the arm. Runs alone or, under torchrun, in several processes a
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib.metadata
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as torch_dist
-from transformers import TrainingArguments, set_seed
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
-from transformers.trainer_utils import SchedulerType
-from transformers.utils import logging
+from transformers import set_seed
 
 from uncensor_trainer import dist
 from uncensor_trainer.checkpoints import Checkpoint, Checkpoints, Facts
@@ -27,36 +24,39 @@ from uncensor_trainer.collectives import from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches
 from uncensor_trainer.data.order import num_steps, sample_order
 from uncensor_trainer.data.store import TokenStore, num_rows
-from uncensor_trainer.engine import (
-    Split,
-    deepspeed_config,
-    prepare_deepspeed,
-    split_batch,
-    uses_deepspeed,
-)
+from uncensor_trainer.engine import Engine, choose_engine, prepare_process, split_batch
 from uncensor_trainer.exits import InvalidInput, StopRequested
+from uncensor_trainer.export import export_model
 from uncensor_trainer.guards import memory_estimate, refuse_full_disk
-from uncensor_trainer.loop import Loop, Surroundings
+from uncensor_trainer.loop import Loop, Surroundings, training_arguments
 from uncensor_trainer.metrics import Schedule, TrainingLog
-from uncensor_trainer.model import (
-    footprint,
-    load_model,
-    num_parameters,
-    save_adapter,
-    save_full,
-    save_merged,
-    verify_export,
-    weight_type,
-)
+from uncensor_trainer.model import footprint, load_model
 from uncensor_trainer.progress import Json
 from uncensor_trainer.run import StageContext
-from uncensor_trainer.runfile import TrainingSettings
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
 
 ARMS = {"train": "filtered", "train-control": "control"}
-# These need an evaluation during training to follow.
-_UNSUITED_SCHEDULES = {SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY}
+RECORDED_PACKAGES = ("torch", "transformers", "deepspeed", "accelerate", "peft")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is decided before a weight is read.
+
+    Attributes:
+        engine: who runs a step, and how its rows are divided.
+        arm_dir: where checkpoints and metrics of the arm lie.
+        store: the arm's rows.
+        order: row numbers of the whole run, int64 [steps * global batch].
+        schedule: steps, and the tokens of each.
+    """
+
+    engine: Engine
+    arm_dir: Path
+    store: TokenStore
+    order: npt.NDArray[np.int64]
+    schedule: Schedule
 
 
 def run(context: StageContext, out: Path) -> dict[str, Json]:
@@ -65,23 +65,39 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     Raises:
         StopRequested: a signal came; the state is saved.
         NumericFailure: a loss or gradient is not finite.
-        InvalidInput, WorkspaceFailure: before the first step; nothing was changed.
+        InvalidInput, WorkspaceFailure: found before the first step.
     """
     with StopFlag() as stop:
-        summary = _run(context, out, stop)
+        plan = _planned(context)
+        prepare_process(plan.engine)
+        arguments = training_arguments(
+            context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
+        )
+        set_seed(context.run.training.seed)  # adapters begin random, alike on every process
+        model = load_model(model_folder(context), context.run.training, plan.engine.weight_type)
+
+        log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
+        checkpoints = Checkpoints(
+            plan.arm_dir / "checkpoints",
+            context.digest,
+            context.run.training.checkpoints.keep_latest,
+        )
+        resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
+        loop = Loop(model, arguments, _surroundings(context, plan, checkpoints, log, stop))
+        loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+        _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
+
+        parameters = export_model(loop, context.run.training, model_folder(context), out)
     if torch_dist.is_initialized():
         torch_dist.destroy_process_group()
-    return summary
+    return {**log.summary(), "parameters": parameters} if dist.is_main() else {}
 
 
-def _run(context: StageContext, out: Path, stop: StopFlag) -> dict[str, Json]:
-    training, gpu = context.run.training, torch.cuda.is_available()
+def _planned(context: StageContext) -> Plan:
+    """Decide steps and order; the control arm trains as many steps as the filtered one."""
+    training, arm = context.run.training, ARMS[context.stage]
     split = split_batch(context.run, dist.world_size())
-    deepspeed = uses_deepspeed(split.processes, gpu=gpu)
-    _refuse_half_precision(training, gpu=gpu)
-
-    arm = ARMS[context.stage]
-    arm_dir = context.workspace.arm_dir(arm)
+    engine = choose_engine(training, split, gpu=torch.cuda.is_available())
     prepared = context.workspace.output("prepare")
     store = TokenStore.open(prepared / arm)
     steps = num_steps(num_rows(prepared / "filtered"), split.global_batch, training.epochs)
@@ -90,62 +106,77 @@ def _run(context: StageContext, out: Path, stop: StopFlag) -> dict[str, Json]:
     )
     step_tokens = store.lengths[order].reshape(steps, -1).sum(axis=1)
     schedule = Schedule(step_tokens, split.global_batch, len(store))
+    return Plan(engine, context.workspace.arm_dir(arm), store, order, schedule)
 
-    _quiet()
-    if deepspeed:
-        prepare_deepspeed(gpu=gpu)
-    arguments = _arguments(training, split, steps, arm_dir, gpu=gpu, deepspeed=deepspeed)
-    set_seed(training.seed)  # adapters begin with random numbers, the same on every process
-    dtype = weight_type(training, deepspeed=deepspeed)
-    base = model_folder(context)
-    model = load_model(base, training, dtype)
-    parameters, trainable = num_parameters(model), num_parameters(model, trainable_only=True)
 
-    checkpoints = Checkpoints(
-        arm_dir / "checkpoints", context.digest, training.checkpoints.keep_latest
+def _checked_start(
+    context: StageContext,
+    plan: Plan,
+    model: Any,
+    checkpoints: Checkpoints,
+    log: TrainingLog,
+) -> Checkpoint | None:
+    """Check data, disk and memory, and return the checkpoint to go on from; main process only."""
+    training = context.run.training
+    plan.store.verify()
+    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.clean()
+    if checkpoints.archive_foreign(context.workspace):
+        context.workspace.archive(log.path)
+        context.progress.note("The settings changed: earlier checkpoints went to archive/.")
+    resume, notes = checkpoints.newest_verified()
+    for note in notes:
+        context.progress.note(note)
+    if resume is not None:
+        _refuse_other_engine(resume, plan.engine)
+        context.progress.note(f"Going on from the checkpoint of step {resume.step}.")
+    log.begin(resume.step if resume else 0)
+
+    shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
+    disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
+    context.progress.note(f"Needs {disk}; {memory_estimate(shape, training)}.")
+    return resume
+
+
+def _refuse_other_engine(resume: Checkpoint, engine: Engine) -> None:
+    """State that was sharded for other processes cannot be read back."""
+    if resume.facts.get("engine") == engine.kind:
+        return
+    raise InvalidInput(
+        f"The newest checkpoint (step {resume.step}) was saved by {resume.facts.get('engine')}; "
+        f"this attempt would train with {engine.kind}. Run it with as many processes and the same "
+        "ZeRO stage as before, or move the folder checkpoints away to train from the beginning."
     )
-    log = TrainingLog(arm_dir, schedule, context.progress)
-    shape = footprint(
-        model,
-        processes=split.processes,
-        deepspeed=deepspeed,
-        micro_batch=split.micro_batch,
-        longest=int(store.lengths.max()),
+
+
+def _surroundings(
+    context: StageContext, plan: Plan, checkpoints: Checkpoints, log: TrainingLog, stop: StopFlag
+) -> Surroundings:
+    facts: Facts = {
+        "engine": plan.engine.kind,
+        "worldSize": plan.engine.split.processes,
+        "globalBatch": plan.schedule.global_batch,
+        "steps": plan.schedule.steps,
+        "seed": context.run.training.seed,
+        "versions": {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
+    }
+    return Surroundings(
+        rows=OrderedRows(plan.store, plan.order),
+        batches=RankBatches(plan.engine.split, plan.schedule.steps, dist.rank()),
+        schedule=plan.schedule,
+        checkpoints=checkpoints,
+        cadence=context.run.training.checkpoints,
+        facts=facts,
+        log=log,
+        stop=stop,
+        fp16=context.run.training.precision == "fp16",
     )
 
-    def before_the_first_step() -> Checkpoint | None:
-        store.verify()
-        resume = _resumed_from(context, checkpoints, arm_dir, log)
-        disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
-        context.progress.note(f"Needs {disk}; {memory_estimate(shape, training)}.")
-        return resume
 
-    resume = from_main(before_the_first_step)
-    facts = _facts(training, split, deepspeed=deepspeed)
-    _refuse_other_shards(resume, facts)
-
-    loop = Loop(
-        model,
-        arguments,
-        training.checkpoints,
-        Surroundings(
-            rows=OrderedRows(store, order),
-            batches=RankBatches(split, steps, dist.rank()),
-            global_batch=split.global_batch,
-            checkpoints=checkpoints,
-            facts=facts,
-            log=log,
-            stop=stop,
-            fp16=training.precision == "fp16",
-        ),
-    )
-    loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
-    done = loop.state.global_step
-    if done < steps:
+def _refuse_early_end(step: int, steps: int, stop: StopFlag) -> None:
+    """Only a signal, here or at another process, ends the loop before its last step."""
+    if step < steps:
         raise StopRequested(
-            f"Stopped by {stop.name or 'a signal'} after step {done} of {steps}; the state is "
-            "saved. The same command goes on from there."
+            f"Stopped by {stop.name or 'a signal to another process'} after step {step} of "
+            f"{steps}; the state is saved. The same command goes on from there."
         )
-    _export(loop, training, base, out, dtype)
-    from_main(lambda: verify_export(out, parameters - (0 if training.method == "full" else trainable)))
-    return {**log.summary(), "parameters": parameters} if dist.is_main() else {}

@@ -1,0 +1,127 @@
+"""Train the linear stage and write trainer/uncensor_trainer/refusals/weights.json.
+
+    python benchmarks/filter/train.py            train on the dev halves, write the weights
+    python benchmarks/filter/train.py --check    train, write nothing, say whether they differ
+
+Logistic regression by Newton steps with an L2 penalty: no dependency but numpy, the same result
+on every machine up to the rounding of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import sources
+from numpy.typing import NDArray
+
+from uncensor_trainer.refusals.engine import HEAD
+from uncensor_trainer.refusals.features import features
+from uncensor_trainer.refusals.model import Linear
+from uncensor_trainer.refusals.sentences import sentences
+from uncensor_trainer.refusals.text import plain_text
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "trainer/uncensor_trainer/refusals/weights.json"
+LABELS = Path(__file__).parent / "labels.json"
+PENALTY = 5.0
+STEPS = 50
+DIGITS = 3
+# Labels of all sources, read as "nothing of what was asked is given" or not; others are left out.
+POSITIVE = frozenset({"refusal", "moralise"})
+NEGATIVE = frozenset({"comply", "none", "disclaimer"})
+
+
+def numbers_of(response: str) -> Mapping[str, float]:
+    """Return the features of an answer as the engine computes them."""
+    text = plain_text(response, HEAD)
+    return features(sentences(text), len(response), text.code, response[:HEAD])
+
+
+def training_rows() -> list[sources.Answer]:
+    """Return the dev halves of all labelled sources, and our own rows."""
+    rows = [a for a in (*sources.labelled(), *hand_labelled()) if a.half == "dev"]
+    rows += sources.own()
+    return [a for a in rows if a.label in POSITIVE | NEGATIVE]
+
+
+def hand_labelled() -> list[sources.Answer]:
+    """Return natural answers that have a label of ours, kept by digest in labels.json."""
+    labels = json.loads(LABELS.read_text(encoding="utf-8"))["labels"] if LABELS.exists() else {}
+    return [
+        sources.Answer(a.source, a.prompt, a.response, labels[a.key])
+        for a in sources.natural()
+        if a.key in labels
+    ]
+
+
+def fit(rows: Sequence[sources.Answer], penalty: float = PENALTY) -> Linear:
+    """Return the model of these rows; features are scaled while fitting, not in the result."""
+    numbers = [numbers_of(answer.response) for answer in rows]
+    names = sorted({name for one in numbers for name in one})
+    x_nf = np.array([[one.get(name, 0.0) for name in names] for one in numbers])
+    y_n = np.array([answer.label in POSITIVE for answer in rows], dtype=float)
+    mean_f, scale_f = x_nf.mean(axis=0), x_nf.std(axis=0) + 1e-6
+    weights_f, bias = _newton((x_nf - mean_f) / scale_f, y_n, penalty)
+    raw_f = weights_f / scale_f
+    bias -= float(raw_f @ mean_f)
+    return Linear(round(bias, DIGITS), {n: round(float(w), DIGITS) for n, w in zip(names, raw_f, strict=True)})
+
+
+def _newton(x_nf: NDArray[np.float64], y_n: NDArray[np.float64], penalty: float) -> tuple[NDArray[np.float64], float]:
+    design = np.c_[np.ones(len(x_nf)), x_nf]
+    ridge = np.eye(design.shape[1]) * penalty
+    ridge[0, 0] = 1e-9
+    beta = np.zeros(design.shape[1])
+    for _ in range(STEPS):
+        p_n = 1 / (1 + np.exp(-design @ beta))
+        gradient = design.T @ (p_n - y_n) + ridge @ beta
+        hessian = (design * (p_n * (1 - p_n))[:, None]).T @ design + ridge
+        step = np.linalg.solve(hessian, gradient)
+        beta -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    return beta[1:], float(beta[0])
+
+
+def record(rows: Sequence[sources.Answer], model: Linear) -> dict[str, object]:
+    """Return what weights.json holds."""
+    counts = Counter((sources.family(a), "positive" if a.label in POSITIVE else "negative") for a in rows)
+    return {
+        "comment": "Written by benchmarks/filter/train.py; do not edit.",
+        "training": {
+            "rows": {f"{source} {side}": n for (source, side), n in sorted(counts.items())},
+            "half": "dev (by the hash of the prompt)",
+            "penalty": PENALTY,
+            "positive": sorted(POSITIVE),
+            "negative": sorted(NEGATIVE),
+        },
+        "bias": model.bias,
+        "weights": dict(model.weights),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train the linear stage of the refusal filter.")
+    parser.add_argument("--check", action="store_true", help="write nothing, compare only")
+    check = parser.parse_args().check
+    if not sources.is_there():
+        print(f"The data is not here: {sources.DATA} is absent; nothing was trained.")
+        return 0
+    rows = training_rows()
+    text = json.dumps(record(rows, fit(rows)), indent=1) + "\n"
+    if check:
+        same = WEIGHTS.read_text(encoding="utf-8") == text
+        print("The weights are up to date." if same else "The weights differ; run train.py.")
+        return 0 if same else 1
+    WEIGHTS.write_text(text, encoding="utf-8")
+    print(f"Wrote {WEIGHTS} from {len(rows)} answers.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
