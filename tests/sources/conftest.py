@@ -28,21 +28,6 @@ KEEP_ALL = dict.fromkeys(
 HIDDEN = 32
 
 
-def write_run_file(workspace: Workspace, **changes: Any) -> Path:
-    """Write the run file of a fetch stage; the arguments are its fields."""
-    document = {
-        "run": workspace.run,
-        "workspace": str(workspace.root),
-        "stages": [{"name": "fetch", "digest": "0"}],
-        "filter": {"actions": KEEP_ALL},
-        "datasets": [{"name": "rows", "source": {"kind": "path", "path": "rows.json"}}],
-        **changes,
-    }
-    path = workspace.root / f"{workspace.run}.run.json"
-    path.write_text(json.dumps(document), encoding="utf-8")
-    return path
-
-
 @pytest.fixture(scope="session")
 def model_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
@@ -170,11 +155,33 @@ def progress_lines(stream: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def fetched(workspace: Workspace, stream: io.StringIO) -> Callable[..., dict[str, Any]]:
+def run_file(workspace: Workspace) -> Callable[..., Path]:
+    """Write the run file of a fetch stage; the arguments are its fields."""
+
+    def written(**changes: Any) -> Path:
+        document = {
+            "run": workspace.run,
+            "workspace": str(workspace.root),
+            "stages": [{"name": "fetch", "digest": "0"}],
+            "filter": {"actions": KEEP_ALL},
+            "datasets": [{"name": "rows", "source": {"kind": "path", "path": "rows.json"}}],
+            **changes,
+        }
+        path = workspace.root / f"{document['run']}.run.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return path
+
+    return written
+
+
+@pytest.fixture
+def fetched(
+    workspace: Workspace, stream: io.StringIO, run_file: Callable[..., Path]
+) -> Callable[..., dict[str, Any]]:
     """Run fetch and return sources.json; the arguments are fields of the run file."""
 
     def run(**changes: Any) -> dict[str, Any]:
-        path = write_run_file(workspace, **changes)
+        path = run_file(**changes)
         out = workspace.begin("fetch", "0")
         progress = Progress("fetch", stream=stream, silent=False)
         fetch.run(StageContext(read_run_file(path), "fetch", workspace, progress), out)

@@ -144,7 +144,7 @@ def test_the_tokenizer_of_a_gguf_model_comes_with_its_chat_template(
     tokenizer = AutoTokenizer.from_pretrained(
         workspace.root / fetched(model=tiny())["model"]["folder"]
     )
-    assert tokenizer.eos_token == "<|im_end|>"
+    assert tokenizer.convert_ids_to_tokens(tokenizer.eos_token_id) == "<|im_end|>"
     chat = [{"role": "user", "content": "Hello there"}]
     text = "<|im_start|>user\nHello there<|im_end|>\n<|im_start|>assistant\n"
     shown = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
@@ -203,7 +203,6 @@ def test_a_broken_gguf_file_is_refused_and_leaves_nothing(
     fetched: Fetch,
     workspace: Workspace,
     tiny_gguf: Path,
-    capfd: pytest.CaptureFixture[str],
     damage: Callable[[bytes], bytes],
     told: str,
 ) -> None:
@@ -211,7 +210,6 @@ def test_a_broken_gguf_file_is_refused_and_leaves_nothing(
     with pytest.raises(InvalidInput, match=told):
         fetched(model=tiny())
     assert [path for path in (workspace.root / "models").iterdir() if path.is_dir()] == []
-    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("tiny_gguf")

@@ -15,6 +15,7 @@ from uncensor_trainer.exits import NumericFailure, WorkspaceFailure
 from uncensor_trainer.runfile import TrainingSettings
 
 GIB = 1024**3
+MIB = 1024**2
 FULL_PRECISION = 4  # bytes of a float32
 OPTIMIZER_MOMENTS = 2  # AdamW keeps a mean and a variance of every gradient, both float32
 # fp16 skips a step whose scaled gradients overflow and halves the scale; so often in a row the
@@ -84,8 +85,8 @@ def refuse_full_disk(
     need = max(0, count * each - existing) + model
     free = shutil.disk_usage(folder).free
     numbers = (
-        f"{_gib(need)} on disk ({count} checkpoints of {_gib(each)}, the model {_gib(model)}, "
-        f"{_gib(existing)} there already); {_gib(free)} free"
+        f"{_shown(need)} on disk ({count} checkpoints of {_shown(each)}, the model {_shown(model)}, "
+        f"{_shown(existing)} there already); {_shown(free)} free"
     )
     if need > free:
         raise WorkspaceFailure(
@@ -115,9 +116,9 @@ def memory_estimate(shape: Footprint, training: TrainingSettings) -> str:
     activations = tokens * shape.hidden * computed * (34 * layers + shape.layers)
     total = weights + gradients + optimizer + logits + activations
     return (
-        f"about {_gib(total)} of memory a process (weights {_gib(weights)}, gradients "
-        f"{_gib(gradients)}, optimizer {_gib(optimizer)}, activations {_gib(activations)}, logits "
-        f"{_gib(logits)}); {_gib(psutil.virtual_memory().available)} of main memory free"
+        f"about {_shown(total)} of memory a process (weights {_shown(weights)}, gradients "
+        f"{_shown(gradients)}, optimizer {_shown(optimizer)}, activations {_shown(activations)}, logits "
+        f"{_shown(logits)}); {_shown(psutil.virtual_memory().available)} of main memory free"
     )
 
 
@@ -154,5 +155,6 @@ def numeric_failure(
     )
 
 
-def _gib(count: float) -> str:
-    return f"{count / GIB:.2f} GiB"
+def _shown(count: float) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"

@@ -117,7 +117,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             model=model,
             args=args,
             train_dataset=surroundings.rows,
-            callbacks=[Boundary(surroundings.cadence, surroundings.stop)],
+            callbacks=[Boundary(surroundings)],
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is for JSON lines
 
@@ -184,14 +184,18 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
 class Boundary(TrainerCallback):  # type: ignore[misc]  # as above
     """Decides at every step boundary, with all processes, whether to save and whether to end."""
 
-    def __init__(self, cadence: CheckpointSettings, stop: StopFlag) -> None:
-        self._cadence = cadence
-        self._stop = stop
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._with = surroundings
+        self._saved_at = time.monotonic()
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        """Start the clocks: loading and sharding are over."""
+        self._with.log.restart_clock()
         self._saved_at = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         """Ask all processes; any signal stops all, and the main process's clock counts."""
-        stop, due = any_rank(self._stop.is_set, dist.is_main() and self._minutes_are_over())
+        stop, due = any_rank(self._with.stop.is_set, dist.is_main() and self._minutes_are_over())
         control.should_training_stop |= stop
         control.should_save = (
             stop or due or self._is_turn(state.global_step) or state.global_step == state.max_steps
@@ -202,8 +206,9 @@ class Boundary(TrainerCallback):  # type: ignore[misc]  # as above
         self._saved_at = time.monotonic()
 
     def _is_turn(self, step: int) -> bool:
-        return self._cadence.every_steps > 0 and step % self._cadence.every_steps == 0
+        every = self._with.cadence.every_steps
+        return every > 0 and step % every == 0
 
     def _minutes_are_over(self) -> bool:
-        seconds = 60 * self._cadence.every_minutes
+        seconds = 60 * self._with.cadence.every_minutes
         return seconds > 0 and time.monotonic() - self._saved_at >= seconds

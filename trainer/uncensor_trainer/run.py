@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import json
@@ -77,10 +78,12 @@ def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
         progress.event("skipped", message="complete, made from the same inputs")
         return {"outcome": "skipped"}
     context = StageContext(run, stage, workspace, progress)
-    function: StageFunction = importlib.import_module(STAGES[stage]).run
     started = time.time()
     partial = _partial_folder(workspace, stage, plan.digest)
-    summary = function(context, partial)
+    # Libraries print; standard output is for our JSON lines, whose stream `progress` holds.
+    with contextlib.redirect_stdout(sys.stderr):
+        function: StageFunction = importlib.import_module(STAGES[stage]).run
+        summary = function(context, partial)
     if not dist.is_main():
         return {"outcome": "done"}
     finished = time.time()

@@ -161,11 +161,12 @@ def data_of(root: Node) -> Data:
 
 def node_at(root: Node, path: tuple[str | int, ...]) -> Node | None:
     """Return the node at a path, or None when nothing stands there."""
-    node: Node | None = root
+    node = root
     for part in path:
-        node = _child(node, part)
-        if node is None:
+        below = _child(node, part)
+        if below is None:
             return None
+        node = below
     return node
 
 
@@ -237,7 +238,7 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> Parsed | None:
         """Take one event; return the document when it is complete."""
-        line = event.start_mark.line + 1
+        line = _line(event)
         match event:
             case yaml.ScalarEvent():
                 self._add(_scalar(event, line), event.anchor)
@@ -268,8 +269,8 @@ class _Builder:
             isinstance(self.frames[-1].value, dict) and self.frames[-1].key is None
         )
 
-    def _anchored(self, anchor: str, line: int) -> Node:
-        if anchor not in self.anchors:
+    def _anchored(self, anchor: str | None, line: int) -> Node:
+        if anchor is None or anchor not in self.anchors:
             raise UnreadableError(f"there is no anchor &{anchor} above the alias *{anchor}", line)
         return self.anchors[anchor]
 
@@ -308,6 +309,10 @@ class _Builder:
 
     def _complain(self, path: tuple[str | int, ...], message: str) -> None:
         self.flaws.append(Flaw(path, message, self.frames[-1].key_line))
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 0
 
 
 def _scalar(event: yaml.ScalarEvent, line: int) -> Node:

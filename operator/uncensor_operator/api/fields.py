@@ -93,13 +93,14 @@ def _kind(annotation: Any) -> Kind:
         return Kind(items=_kind(arguments[0]))
     if origin is dict:
         return Kind(items=_kind(arguments[1]), is_map=True)
-    if origin is Literal:
-        return Kind(is_text=isinstance(arguments[0], str))
-    if isinstance(annotation, type):
-        if issubclass(annotation, ApiModel):
-            return Kind(model=annotation)
-        return Kind(is_text=issubclass(annotation, str))
-    return Kind()
+    is_words = origin is Literal and isinstance(arguments[0], str)
+    return _kind_of_class(annotation) if isinstance(annotation, type) else Kind(is_text=is_words)
+
+
+def _kind_of_class(one: type) -> Kind:
+    if issubclass(one, ApiModel):
+        return Kind(model=one)
+    return Kind(is_text=issubclass(one, str))
 
 
 def without_nulls(value: Any, kind: Kind) -> Any:

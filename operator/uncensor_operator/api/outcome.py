@@ -76,7 +76,7 @@ class Evaluation(ApiModel):
     """Rate of refusals, with intervals."""
     perplexity: PerplexityEvaluation = PerplexityEvaluation()
     """Perplexity of good answers."""
-    benchmarks: Annotated[tuple[TaskName, ...], ListSet(), Field(max_length=64)] = ()
+    benchmarks: Annotated[tuple[TaskName, ...], Field(max_length=64), ListSet()] = ()
     """Names of lm-eval tasks."""
     task_path: Path | None = None
     """Folder on the workspace with tasks and their data, for clusters without internet."""

@@ -7,9 +7,10 @@ once.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from uncensor_operator.api.documents import Flaw, Node, UnreadableError, value_of
+from uncensor_operator.api.documents import Node, UnreadableError, value_of
 from uncensor_operator.api.fields import kind_at, kinds_of
 from uncensor_operator.api.problems import Location, Problem, dotted, suggestion
 from uncensor_operator.api.v1alpha1 import UncensorTraining
@@ -51,12 +52,19 @@ def location_of(path: str) -> Location:
     return tuple(int(part) if part.isdecimal() else part for part in parts) or ("",)
 
 
-def applied(override: Override, root: Node) -> Node | Flaw:
-    """Return a document with one value changed."""
-    return _replaced(root, override.path, override)
+def all_applied(overrides: Sequence[Override], root: Node) -> tuple[Node, list[Problem]]:
+    """Return a document with its values changed, and what could not be changed in it."""
+    problems: list[Problem] = []
+    for override in overrides:
+        changed = _replaced(root, override.path, override)
+        if isinstance(changed, Node):
+            root = changed
+        else:
+            problems.append(changed)
+    return root, problems
 
 
-def _replaced(node: Node, path: Location, override: Override) -> Node | Flaw:
+def _replaced(node: Node, path: Location, override: Override) -> Node | Problem:
     if not path:
         return override.value
     part, *rest = path
@@ -64,21 +72,21 @@ def _replaced(node: Node, path: Location, override: Override) -> Node | Flaw:
         return _with_item(node, part, tuple(rest), override)
     fields = node.value if isinstance(node.value, dict) else {}
     below = _replaced(fields.get(part, Node({}, node.line)), tuple(rest), override)
-    if isinstance(below, Flaw):
+    if isinstance(below, Problem):
         return below
     return replace(node, value={**fields, part: below})
 
 
-def _with_item(node: Node, index: int, rest: Location, override: Override) -> Node | Flaw:
+def _with_item(node: Node, index: int, rest: Location, override: Override) -> Node | Problem:
     items = node.value if isinstance(node.value, list) else []
     if index >= len(items):
-        return Flaw(
-            override.path,
+        return Problem(
+            dotted(override.path),
             f"there is no entry {index}, because the list has {len(items)} (the first one is 0)",
-            0,
+            override.value.origin,
         )
     below = _replaced(items[index], rest, override)
-    if isinstance(below, Flaw):
+    if isinstance(below, Problem):
         return below
     return replace(node, value=[*items[:index], below, *items[index + 1 :]])
 

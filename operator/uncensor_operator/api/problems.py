@@ -15,7 +15,7 @@ from uncensor_operator.api.base import BROKEN_RULES, DUPLICATE
 from uncensor_operator.api.documents import Node, nearest, node_at
 from uncensor_operator.api.fields import Kind, kind_at, kinds_of, paths_of
 from uncensor_operator.api.kinds import wanted_by
-from uncensor_operator.api.v1alpha1 import UncensorTraining
+from uncensor_operator.api.v1alpha1 import Spec, UncensorTraining
 
 Location = tuple[str | int, ...]
 
@@ -82,19 +82,19 @@ def close_to(word: str, known: Iterable[str]) -> str | None:
 def shown(node: Node) -> str:
     """Return a value as a sentence names it."""
     match node.value:
-        case dict() as fields if fields:
-            return f"an object with {_listed(list(fields))}"
-        case dict():
-            return "an empty object"
+        case dict() as fields:
+            words = f"an object with {_listed(list(fields))}" if fields else "an empty object"
         case list() as items:
-            return f"a list of {len(items)}" if items else "an empty list"
+            words = f"a list of {len(items)}" if items else "an empty list"
         case None:
-            return "nothing"
+            words = "nothing"
         case str() as text:
-            return f'the text "{_cut(text)}"'
+            words = f'the text "{_cut(text)}"'
         case bool() as flag:
-            return "true" if flag else "false"
-    return f"the number {_cut(node.text)}"
+            words = "true" if flag else "false"
+        case _:
+            words = f"the number {_cut(node.text)}"
+    return words
 
 
 def _plain(word: str) -> str:
@@ -113,9 +113,7 @@ def _listed(words: Sequence[str], last: str = "and") -> str:
 
 @cache
 def _spec_paths() -> tuple[str, ...]:
-    spec = kinds_of(UncensorTraining)["spec"].model
-    assert spec is not None, "the spec is an object"
-    return tuple(paths_of(spec, "spec"))
+    return tuple(paths_of(Spec, "spec"))
 
 
 def _located(location: Location, message: str, root: Node, file: str) -> Problem:
@@ -139,10 +137,10 @@ def _worded(details: ErrorDetails, root: Node) -> list[tuple[Location, str]]:
         ]
     if details["type"] == DUPLICATE:
         return [_duplicate(location, context)]
-    word = _WORDS.get(details["type"])
     node = node_at(root, location)
-    if node is None:
+    if node is None or details["type"] == "missing":
         return [(location, _missing(location))]
+    word = _WORDS.get(details["type"])
     message = word(node, context, location) if word else f"found {shown(node)}; {details['msg']}"
     return [(location, message)]
 

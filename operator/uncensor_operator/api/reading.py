@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from uncensor_operator import names
 from uncensor_operator.api.documents import (
     MAX_BYTES,
-    Flaw,
     Node,
     Parsed,
     UnreadableError,
@@ -27,7 +26,7 @@ from uncensor_operator.api.documents import (
     parsed,
 )
 from uncensor_operator.api.fields import Kind, without_nulls
-from uncensor_operator.api.overrides import Override, applied, location_of, override_of
+from uncensor_operator.api.overrides import Override, all_applied, location_of, override_of
 from uncensor_operator.api.problems import Problem, close_to, dotted, problems_of, shown
 from uncensor_operator.api.v1alpha1 import UncensorTraining
 
@@ -191,19 +190,12 @@ def _absence(streams: Sequence[Parsed]) -> str:
 
 
 def _document(file: str, document: Parsed, overrides: Sequence[Override]) -> Document:
-    root, flaws = document.root, list(document.flaws)
-    for override in overrides if root is not None else ():
-        changed = applied(override, root)
-        if isinstance(changed, Flaw):
-            flaws.append(changed)
-        else:
-            root = changed
-    problems = [Problem(dotted(flaw.path), flaw.message, file, flaw.line) for flaw in flaws]
-    training = None
-    if root is not None:
-        training, found = _judged(root, file)
-        problems += found
-    problems.sort(key=lambda problem: problem.line)
+    flaws = [Problem(dotted(flaw.path), flaw.message, file, flaw.line) for flaw in document.flaws]
+    if document.root is None:
+        return Document(file, document.line, None, tuple(flaws))
+    root, failed = all_applied(overrides, document.root)
+    training, found = _judged(root, file)
+    problems = sorted([*flaws, *failed, *found], key=lambda problem: problem.line)
     return Document(file, document.line, None if problems else training, tuple(problems), root)
 
 

@@ -27,7 +27,7 @@ from uncensor_operator.api.kinds import (
 )
 
 DataFormat = Literal["auto", "alpaca", "sharegpt", "messages", "prompt-completion"]
-Files = Annotated[tuple[Glob, ...], ListSet(), Field(max_length=64)]
+Files = Annotated[tuple[Glob, ...], Field(max_length=64), ListSet()]
 
 
 class SecretKeyRef(ApiModel):

@@ -144,7 +144,7 @@ class Results(ApiModel):
     """Share of harmless requests that the control model, else the baseline, refuses, 0 to 1."""
     refusal_rate_after: Measured | None = None
     """Share of harmless requests that the filtered model refuses, 0 to 1."""
-    benchmarks: Annotated[tuple[BenchmarkResult, ...], ListMap("task"), Field(max_length=64)] = ()
+    benchmarks: Annotated[tuple[BenchmarkResult, ...], Field(max_length=64), ListMap("task")] = ()
     """Scores by task."""
 
 
@@ -217,9 +217,9 @@ class Status(ApiModel):
     so that GitOps tools do not take a new run for a finished one."""
     phase: Word | None = None
     """One word for the column; programs read conditions."""
-    conditions: Annotated[tuple[Condition, ...], ListMap("type"), Field(max_length=32)] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=32), ListMap("type")] = ()
     """Aspects of the run."""
-    stages: Annotated[tuple[StageStatus, ...], ListMap("name"), Field(max_length=32)] = ()
+    stages: Annotated[tuple[StageStatus, ...], Field(max_length=32), ListMap("name")] = ()
     """Stages in their order."""
     training: TrainingStatus | None = None
     """The training of the filtered arm."""
@@ -231,7 +231,7 @@ class Status(ApiModel):
     """Attempts that did not finish."""
     goodput: Goodput | None = None
     """Where the time went."""
-    artifacts: Annotated[tuple[Artifact, ...], ListMap("name"), Field(max_length=32)] = ()
+    artifacts: Annotated[tuple[Artifact, ...], Field(max_length=32), ListMap("name")] = ()
     """Things that the run made."""
     workspace: WorkspaceStatus | None = None
     """The volume."""

@@ -149,9 +149,7 @@ def _descriptions(model: type[ApiModel]) -> Iterator[tuple[str, dict[str, str]]]
         written: dict[str, str] = {}
         for parent in reversed(one.__mro__):
             if issubclass(parent, ApiModel):
-                written |= _docstrings(inspect.getmodule(parent).__file__ or "").get(
-                    parent.__name__, {}
-                )
+                written |= _docstrings(inspect.getfile(parent)).get(parent.__name__, {})
         yield (
             one.__name__,
             {

@@ -24,6 +24,10 @@ Epochs = Annotated[str, DECIMAL, between(0, 1000, above=True)]
 LearningRate = Annotated[str, DECIMAL, between(0, 1, above=True)]
 
 
+# The only ZeRO stage that spreads the weights themselves.
+_SHARDS_WEIGHTS = 3
+
+
 class FilterActions(ApiModel):
     """What happens to a row, by the class of its answer: `drop` it, `strip` the remark, `keep`."""
 
@@ -60,7 +64,7 @@ class Filter(ApiModel):
     "off" in YAML: kubectl reads the bare word as a boolean."""
     actions: FilterActions = FilterActions()
     """What happens to a row, by the class of its answer."""
-    extra_rules: Annotated[tuple[ExtraRule, ...], ListMap("name"), Field(max_length=64)] = ()
+    extra_rules: Annotated[tuple[ExtraRule, ...], Field(max_length=64), ListMap("name")] = ()
     """Patterns of your own, beside those that come with the trainer."""
     max_drop_fraction: Share = "0.6"
     """Share of the rows, 0 to 1: when more would be dropped, the run stops with the report."""
@@ -84,7 +88,7 @@ class DeepSpeed(ApiModel):
         Rule(
             "self.offload != 'all' || self.stage == 3",
             'wanted 3 with offload "all": only stage 3 shards the weights that it offloads',
-            lambda deepspeed: deepspeed.offload != "all" or deepspeed.stage == 3,
+            lambda deepspeed: deepspeed.offload != "all" or deepspeed.stage == _SHARDS_WEIGHTS,
             at="stage",
         ),
         Rule(

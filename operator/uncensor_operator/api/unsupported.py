@@ -46,8 +46,8 @@ def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
     if spec.evaluation.benchmarks:
         yield (
             "spec.evaluation.benchmarks",
-            f"asks for {', '.join(spec.evaluation.benchmarks)}; {_NOT_YET}: set [], and run lm-eval "
-            "on the finished model",
+            f"asks for {', '.join(spec.evaluation.benchmarks)}; {_NOT_YET}: set [], and run "
+            "lm-eval on the finished model",
         )
     if spec.evaluation.task_path is not None:
         yield (
@@ -62,8 +62,8 @@ def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
     if spec.reporting is not None:
         yield (
             "spec.reporting",
-            f"asks to send metrics elsewhere; {_NOT_YET}: take it out, and read metrics.jsonl in the "
-            "folder of the run",
+            f"asks to send metrics elsewhere; {_NOT_YET}: take it out, and read metrics.jsonl in "
+            "the folder of the run",
         )
 
 
@@ -79,8 +79,8 @@ def _places(spec: Spec) -> Iterator[tuple[str, str]]:
         if model is not None and model.http is not None:
             yield (
                 f"{path}.http",
-                f"names one file, but a model has several; {_NOT_YET}: use huggingFace, or a folder "
-                "by path",
+                f"names one file, but a model has several; {_NOT_YET}: use huggingFace, or a "
+                "folder by path",
             )
 
 

@@ -111,9 +111,9 @@ class Metadata(ApiModel):
     """Name of the run; short, because the names of its pods begin with it."""
     namespace: str | None = None
     """Namespace of the run; a local run ignores it."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
     """Passed on to every child, for example `kueue.x-k8s.io/queue-name`."""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field(default={})
     """Notes of tools and people."""
     uid: str | None = None
     """Written by the API server."""
@@ -158,13 +158,13 @@ class Spec(ApiModel):
 
     model: ModelSource
     """The model to train."""
-    datasets: Annotated[tuple[Dataset, ...], ListMap("name"), Field(min_length=1, max_length=32)]
+    datasets: Annotated[tuple[Dataset, ...], Field(min_length=1, max_length=32), ListMap("name")]
     """The instruction data sets to train on, one after another before shuffling."""
     filter: Filter = Filter()
     """Which rows the model does not get to see."""
     training: Training = Training()
     """Everything that decides the weights."""
-    alignment: Annotated[tuple[Layer, ...], ListMap("name"), Field(max_length=8)] = ()
+    alignment: Annotated[tuple[Layer, ...], Field(max_length=8), ListMap("name")] = ()
     """Alignment layers of your own, trained on top in this order."""
     compute: Compute = Compute()
     """What the training runs on."""
@@ -208,8 +208,8 @@ def _frozen_by_training(field: str) -> Rule:
     return Rule(
         "!has(oldSelf.status) || !has(oldSelf.status.training) || "
         f"!has(oldSelf.status.training.startedAt) || ({unchanged(f'spec.{field}')})",
-        f"spec.{field} cannot change once training has begun: create a new run (what is fetched "
-        "already is used again), or take the change back",
+        "cannot change once training has begun: create a new run (what is fetched already is used "
+        "again), or take the change back",
         None,
         at=f"spec.{field}",
     )

@@ -29,15 +29,18 @@ def load(file: str, overrides: Sequence[str] = (), run: str | None = None) -> Un
     problems = tuple(problem for document in documents for problem in document.problems)
     if problems:
         raise SpecError(problems)
-    trainings = [one.training for one in documents if one.training is not None]
-    chosen = [one for one in trainings if run is None or one.metadata.name == run]
+    found = [
+        (document, document.training) for document in documents if document.training is not None
+    ]
+    chosen = [one for one in found if run is None or one[1].metadata.name == run]
     if len(chosen) != 1:
-        names = ", ".join(one.metadata.name for one in trainings) or "none"
+        names = ", ".join(training.metadata.name for _, training in found) or "none"
         raise UncensorError(f"{file} has these trainings: {names}. Choose one with --run NAME.")
-    missing = unsupported(chosen[0])
+    document, training = chosen[0]
+    missing = tuple(document.located(one) for one in unsupported(training))
     if missing:
         raise UnsupportedError(missing)
-    return chosen[0]
+    return training
 
 
 def plan_here(training: UncensorTraining, workspace: Path) -> tuple[RunFile, Observed]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from uncensor_trainer.report.terminal import bars
 
+from uncensor_trainer.report.terminal import bars
 from uncensor_trainer.workspace import Workspace, read_json
 
 

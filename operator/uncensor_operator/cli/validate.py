@@ -27,7 +27,7 @@ def _problems(document: Document) -> tuple[Problem, ...]:
     """What is wrong, or else what this version cannot do yet."""
     if document.problems or document.training is None:
         return document.problems
-    return unsupported(document.training)
+    return tuple(document.located(one) for one in unsupported(document.training))
 
 
 def _as_json(document: Document, problems: tuple[Problem, ...]) -> dict[str, object]:

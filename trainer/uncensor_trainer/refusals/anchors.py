@@ -6,11 +6,14 @@ most rows the sentence analysis. One RE2 pattern, so one pass in linear time.
 
 from __future__ import annotations
 
-import re2
+from functools import cache
 
-REACH = 1200  # characters of the plain text in which an anchor must begin
+from uncensor_trainer.refusals.matching import Matcher, matcher
+from uncensor_trainer.refusals.text import folded
 
-_ANCHOR = re2.compile(
+REACH = 1200  # characters of an answer in which an anchor must stand
+
+_ANCHOR = (
     # The speaker refuses, lacks something or speaks as a model.
     r"\b(?:sorry|apolog\w+|unfortunately|regret|i'm afraid|i am afraid|openai|anthropic)\b"
     r"|\b(?:as|being|just|only|i'm|i am) (?:just |only |merely |simply )*an? (?:\w+ ){0,4}(?:ai|a\.i\.|artificial intelligence|model|chat ?bot|assistant|program|llm)\b"
@@ -33,6 +36,12 @@ _ANCHOR = re2.compile(
 )
 
 
-def worth_a_look(plain: str) -> bool:
-    """Tell whether a plain text has an anchor near its beginning."""
-    return _ANCHOR.search(plain[:REACH]) is not None
+def worth_a_look(response: str) -> bool:
+    """Tell whether an answer has an anchor near its beginning."""
+    return bool(_matcher()(folded(response[:REACH])))
+
+
+@cache
+def _matcher() -> Matcher:
+    # Lines may break and markdown marks may stand wherever the pattern has a blank.
+    return matcher([_ANCHOR.replace(" ", r"[\s*_]+")])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-import re2
+from uncensor_trainer.refusals.matching import Matcher, matcher
 
 
 class Cue(StrEnum):
@@ -291,10 +291,14 @@ PATTERNS: tuple[Pattern, ...] = (
 )
 
 
+_NAMED = tuple((pattern.name, pattern.cue) for pattern in PATTERNS)
+
+
+def cues_of(sentence: str) -> tuple[tuple[str, Cue], ...]:
+    """Return the patterns that occur in a plain sentence, by name, with their cues."""
+    return tuple(_NAMED[number] for number in _matcher()(sentence))
+
+
 @cache
-def compiled() -> tuple[tuple[Pattern, re2._Regexp], ...]:
-    """Return the patterns with their compiled form."""
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 64 << 20
-    return tuple((pattern, re2.compile(pattern.pattern, options)) for pattern in PATTERNS)
+def _matcher() -> Matcher:
+    return matcher([pattern.pattern for pattern in PATTERNS])

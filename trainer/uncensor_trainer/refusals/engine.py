@@ -54,7 +54,7 @@ def classify(instruction: str, response: str, extra_rules: Iterable[UserRule] = 
     text = plain_text(response, HEAD)
     if _is_placeholder(response, text):
         return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), 1.0)
-    if worth_a_look(text.plain):
+    if worth_a_look(response):
         verdict = _of_sentences(instruction, response, text)
         if verdict.is_flagged:
             return verdict

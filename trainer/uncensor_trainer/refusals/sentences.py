@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import re2
 
-from uncensor_trainer.refusals.cues import Cue, compiled
+from uncensor_trainer.refusals.cues import Cue, cues_of
 from uncensor_trainer.refusals.text import Text
 
 MOST_SENTENCES = 24
@@ -21,7 +21,7 @@ _HINGE = re2.compile(r"[,;] ?(?:but|however|yet|though|still)\b")
 _SAYS_NO = re2.compile(r"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b")
 _QUOTATION = re2.compile(r'"[^"\n]{1,400}"')
 _TURN = re2.compile(
-    r"(?:[,;] ?|^)(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
+    r"(?:[,;.] ?|^)(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
 )
 # "I cannot give a personal opinion" is a caveat, "I cannot access your files" a missing tool,
 # although both contain "I cannot give ...".
@@ -110,10 +110,11 @@ def _spans(plain: str) -> Iterator[tuple[int, int]]:
 
 
 def _halves(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    hinge = _HINGE.search(plain, start, end)
-    if hinge and _SAYS_NO.search(plain, start, hinge.start()):
-        yield from _trimmed(plain, start, hinge.start())
-        start = hinge.start()
+    piece = plain[start:end]
+    hinge = _HINGE.search(piece)
+    if hinge and _SAYS_NO.search(piece[: hinge.start()]):
+        yield from _trimmed(plain, start, start + hinge.start())
+        start += hinge.start()
     yield from _trimmed(plain, start, end)
 
 
@@ -124,7 +125,7 @@ def _trimmed(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _sentence(words: str, start: int) -> Sentence:
-    hits = tuple((p.name, p.cue) for p, compiled_one in compiled() if compiled_one.search(words))
+    hits = cues_of(words)
     turns = _TURN.search(words) is not None
     return Sentence(start, start + len(words), _kind(hits, turns), hits, turns)
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import re2
 
-_QUOTES = {"‘": "'", "’": "'", "‛": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"'}
+_QUOTES = {"‘": "'", "’": "'", "‛": "'", "´": "'", "“": '"', "”": '"', "„": '"'}
 _DASHES = dict.fromkeys("‐‑‒–—―", "-")
-_BLANKS = dict.fromkeys("\t\u00a0\u1680\u202f\u205f\u3000", " ")
+_BLANKS = dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " ")
 _NO_LENGTH_CHANGE = 1
 
 
-def _folded() -> dict[int, str]:
+def _fold_table() -> dict[int, str]:
     """Return one character for one: quotes, dashes, blanks, full-width forms, accents, case."""
     table: dict[int, str] = {}
     for code in (*range(0x41, 0x5B), *range(0xC0, 0x250), *range(0x370, 0x530)):
@@ -31,21 +31,28 @@ def _folded() -> dict[int, str]:
     # Full-width punctuation ends sentences in Chinese and Japanese: keep it as it is.
     for mark in "！？，：；（）":
         table.pop(ord(mark), None)
+    # Half a surrogate pair cannot be encoded, so no matcher could read it.
+    table.update(dict.fromkeys(range(0xD800, 0xE000), "\ufffd"))
     for group in (_QUOTES, _DASHES, _BLANKS):
         table.update({ord(mark): plain for mark, plain in group.items()})
     return table
 
 
-_FOLD = _folded()
+_FOLD = _fold_table()
 # Code is data, never a decision; markdown marks, zero-width characters and combining accents are
 # no letters. What is dropped leaves nothing, runs of blanks leave one, lines one line break.
 _NOISE = re2.compile(
     r"(?s)(?P<code>```.*?(?:```|\z))"
-    r"|(?P<line>[ \t\r\x{00a0}]*\n[\s>#]*)"
-    r"|(?P<blank>[ \t\x{00a0}\x{202f}\x{3000}]{2,})"
+    r"|(?P<line>[ \t\r]*\n[\s>#]*)"
+    r"|(?P<blank>[ \t]{2,}|\t)"
     r"|(?P<mark>[*_]+|\A[#>\s]+|[\x{00ad}\x{200b}-\x{200f}\x{2060}\x{feff}\x{0300}-\x{036f}]+)"
 )
 _LEFT_BEHIND = {"code": "\n", "line": "\n", "blank": " ", "mark": ""}
+
+
+def folded(original: str) -> str:
+    """Return lower case and plain characters, each at the place it had."""
+    return original.lower() if original.isascii() else original.translate(_FOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Text:
 
 def plain_text(original: str, limit: int) -> Text:
     """Return the plain text of the first `limit` characters."""
-    head = original[:limit]
+    head = folded(original[:limit])
     pieces: list[str] = []
     starts, origins = [0], [0]
     length, last, code = 0, 0, 0
@@ -84,4 +91,5 @@ def plain_text(original: str, limit: int) -> Text:
         starts.append(length)
         origins.append(last)
     pieces.append(head[last:])
-    return Text("".join(pieces).translate(_FOLD), code, tuple(starts), tuple(origins))
+    plain = "".join(pieces).replace("`", "'")
+    return Text(plain, code, tuple(starts), tuple(origins))

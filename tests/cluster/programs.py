@@ -1,0 +1,227 @@
+"""The programs of a cluster: Kubernetes from Go modules, the rest from the host's own distribution.
+
+Nothing is installed on the host. Go programs go to the cache under a key of what they are built
+from; Debian packages are fetched by apt (which checks their signatures) and unpacked there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.errors import ClusterError
+from cluster.places import HERE, cache, locked
+
+KUBERNETES = (
+    "kubectl",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+)
+# The name of a program, and the package and version that `go install` builds it from.
+INSTALLED = {
+    "training-operator": "github.com/kubeflow/training-operator/cmd/training-operator.v1@v1.9.4",
+    "coredns": "github.com/coredns/coredns@v1.15.0",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
+}
+TRAINING_OPERATOR = "github.com/kubeflow/training-operator@v1.9.4"
+# iptables and conntrack with the libraries that a minimal system lacks; runc needs libseccomp2.
+PACKAGES = (
+    "etcd-server",
+    "containerd",
+    "runc",
+    "libseccomp2",
+    "containernetworking-plugins",
+    "busybox-static",
+    "iptables",
+    "libxtables12",
+    "libip4tc2",
+    "libip6tc2",
+    "libnftnl11",
+    "conntrack",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "libmnl0",
+)
+STRIP = "-s -w"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Where each program is, and what it needs in its environment."""
+
+    go: Mapping[str, Path]
+    debian: Path
+    manifests: Path
+    """The training-operator's own manifests, as its module has them."""
+
+    def path(self, name: str) -> str:
+        """The program `name`; envtest's `$KUBEBUILDER_ASSETS` goes first for what it holds."""
+        given = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nonexistent") / name
+        if name in {"etcd", "kube-apiserver"} and given.is_file():
+            return str(given)
+        if name in self.go:
+            return str(self.go[name])
+        for folder in ("usr/bin", "usr/sbin", "bin", "usr/lib/cni"):
+            if (self.debian / folder / name).is_file():
+                return str(self.debian / folder / name)
+        raise ClusterError(f"No package of {', '.join(PACKAGES)} holds the program {name}.")
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment of a program in the box."""
+        libraries = next((self.debian / "usr/lib").glob("*-linux-gnu*"))
+        folders = [f"{self.debian}/{folder}" for folder in ("usr/sbin", "usr/bin", "bin")]
+        return {
+            "PATH": ":".join([*folders, "/usr/sbin", "/usr/bin", "/sbin", "/bin"]),
+            "LD_LIBRARY_PATH": f"{libraries}:{self.debian}/lib/{libraries.name}",
+            "XTABLES_LIBDIR": f"{libraries}/xtables",
+            "HOME": "/root",
+            "TMPDIR": "/run",
+        }
+
+
+def prepare(say: Say) -> Programs:
+    """Build and fetch what the cache lacks (ten minutes at first), and say where everything is."""
+    with locked(cache() / "programs.lock"):
+        go = {name: kubernetes_program(name, say) for name in KUBERNETES}
+        go |= {name: installed_program(name, at, say) for name, at in INSTALLED.items()}
+        go["pause"] = own_program("pause", say)
+        return Programs(go, debian_packages(say), module_manifests(say))
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short name for the contents `parts`."""
+    whole = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        whole.update(len(raw).to_bytes(8, "big") + raw)
+    return whole.hexdigest()[:16]
+
+
+def cached(path: Path, make: Callable[[Path], None]) -> Path:
+    """`path`, made by `make` if it is not there; it appears whole or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="partial-") as scratch:
+            make(Path(scratch) / path.name)
+            (Path(scratch) / path.name).rename(path)
+    return path
+
+
+def kubernetes_version() -> str:
+    """The version in go.mod, such as v1.34.4."""
+    found = re.search(r"k8s\.io/kubernetes (v\S+)", (HERE / "go.mod").read_text())
+    if found is None:
+        raise ClusterError(f"{HERE / 'go.mod'} does not require k8s.io/kubernetes.")
+    return found[1]
+
+
+def kubernetes_program(name: str, say: Say) -> Path:
+    version = kubernetes_version()
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    # Without these, /version is wrong and Helm's checks of kubeVersion fail.
+    about = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    stamps = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in about.items())
+    flags = f"{STRIP} {stamps}"
+    key = digest((HERE / "go.mod").read_bytes(), (HERE / "go.sum").read_bytes(), flags)
+
+    def build(target: Path) -> None:
+        say(f"building {name} {version} (minutes, once)")
+        go("build", "-trimpath", "-ldflags", flags, "-o", target, f"k8s.io/kubernetes/cmd/{name}")
+
+    return cached(cache() / "programs" / f"kubernetes-{key}" / name, build)
+
+
+def own_program(name: str, say: Say) -> Path:
+    source = (HERE / name / "main.go").read_bytes()
+
+    def build(target: Path) -> None:
+        say(f"building {name}")
+        go("build", "-trimpath", "-ldflags", STRIP, "-o", target, f"./{name}")
+
+    return cached(cache() / "programs" / f"{name}-{digest(source, STRIP)}" / name, build)
+
+
+def installed_program(name: str, package: str, say: Say) -> Path:
+    def build(target: Path) -> None:
+        say(f"building {name} from {package} (minutes, once)")
+        folder = target.parent / "bin"
+        go("install", "-trimpath", "-ldflags", STRIP, package, env={"GOBIN": str(folder)})
+        next(folder.iterdir()).rename(target)
+
+    return cached(cache() / "programs" / f"{name}-{digest(package, STRIP)}" / name, build)
+
+
+def go(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Run go in the harness's module; its output."""
+    if shutil.which("go") is None:
+        raise ClusterError("The program go is missing: the cluster is built from Go modules.")
+    return run(["go", *arguments], env={"CGO_ENABLED": "0", **(env or {})}, cwd=HERE)
+
+
+def run(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> str:
+    """Run a program to its end and return its output; its own last words are in the error."""
+    done = subprocess.run(
+        [str(word) for word in argv],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        command = " ".join(str(word) for word in argv)
+        raise ClusterError(f"`{command}` ended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def debian_packages(say: Say) -> Path:
+    def fetch(target: Path) -> None:
+        say("fetching packages: " + " ".join(PACKAGES))
+        archives = target.parent / "archives"
+        archives.mkdir()
+        # apt's sandbox user may not write below the user's cache folder; it fetches as root then.
+        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
+        try:
+            run(download, cwd=archives)
+        except ClusterError:  # no package lists yet, or lists of versions that are gone
+            run(["apt-get", "-qq", "update"])
+            run(download, cwd=archives)
+        for archive in sorted(archives.glob("*.deb")):
+            run(["dpkg-deb", "-x", archive, target])
+        use_nftables(target)
+
+    release = Path("/etc/os-release").read_bytes()
+    return cached(cache() / "programs" / f"debian-{digest(release, *PACKAGES)}" / "root", fetch)
+
+
+def use_nftables(root: Path) -> None:
+    """Name the flavour of iptables, which installing would do by update-alternatives."""
+    sbin = root / "usr/sbin"
+    for family in ("iptables", "ip6tables"):
+        for action in ("", "-save", "-restore"):
+            (sbin / f"{family}{action}").symlink_to("xtables-nft-multi")
+
+
+def module_manifests(say: Say) -> Path:
+    def copy(target: Path) -> None:
+        say("copying the training-operator's manifests")
+        facts = json.loads(go("mod", "download", "-json", TRAINING_OPERATOR))
+        shutil.copytree(Path(facts["Dir"]) / "manifests/base", target)
+
+    return cached(cache() / "programs" / f"manifests-{digest(TRAINING_OPERATOR)}" / "base", copy)
