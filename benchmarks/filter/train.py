@@ -69,10 +69,16 @@ def fit(rows: Sequence[sources.Answer], penalty: float = PENALTY) -> Linear:
     weights_f, bias = _newton((x_nf - mean_f) / scale_f, y_n, penalty)
     raw_f = weights_f / scale_f
     bias -= float(raw_f @ mean_f)
-    return Linear(round(bias, DIGITS), {n: round(float(w), DIGITS) for n, w in zip(names, raw_f, strict=True)})
+    return Linear(
+        round(bias, DIGITS), {n: round(float(w), DIGITS) for n, w in zip(names, raw_f, strict=True)}
+    )
 
 
-def _newton(x_nf: NDArray[np.float64], y_n: NDArray[np.float64], penalty: float) -> tuple[NDArray[np.float64], float]:
+def _newton(
+    x_nf: NDArray[np.float64],
+    y_n: NDArray[np.float64],
+    penalty: float,
+) -> tuple[NDArray[np.float64], float]:
     design = np.c_[np.ones(len(x_nf)), x_nf]
     ridge = np.eye(design.shape[1]) * penalty
     ridge[0, 0] = 1e-9
@@ -90,7 +96,9 @@ def _newton(x_nf: NDArray[np.float64], y_n: NDArray[np.float64], penalty: float)
 
 def record(rows: Sequence[sources.Answer], model: Linear) -> dict[str, object]:
     """Return what weights.json holds."""
-    counts = Counter((sources.family(a), "positive" if a.label in POSITIVE else "negative") for a in rows)
+    counts = Counter(
+        (sources.family(a), "positive" if a.label in POSITIVE else "negative") for a in rows
+    )
     return {
         "comment": "Written by benchmarks/filter/train.py; do not edit.",
         "training": {

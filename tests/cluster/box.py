@@ -7,7 +7,8 @@ it ends when its standard input does, that is with its keeper, whatever way *tha
 Run as: unshare --pid --fork ... python box.py SOCKET SETUP [RELAY_FD HOST PORT]
 
 SETUP is a shell script. SOCKET answers one JSON line for each JSON line:
-    {"do": "start", "name", "argv", "env", "log"}    a name of a dead program starts it again
+    {"do": "start", "name", "argv", "env", "log"}
+    {"do": "restart", "name"}                        a dead program, as it was started before
     {"do": "signal", "name", "signal"}
     {"do": "status"}                                 {name: {"pid", "exit", "argv"}}
     {"do": "reach", "host", "port"}                  {"reached": true or false}
@@ -34,6 +35,8 @@ class Program:
     """A started program; `code` is its exit code, negative for a signal, None while it runs."""
 
     argv: list[str]
+    env: dict[str, str]
+    log: str
     process: subprocess.Popen[bytes]
     code: int | None = None
 
@@ -48,13 +51,17 @@ class Box:
         known = self.programs.get(name)
         if known and known.code is None:
             return {"error": f"{name} runs already"}
-        with open(log, "ab") as file:  # noqa: PTH123 - a plain string is what the socket gives
+        with open(log, "ab") as file:
             process = subprocess.Popen(
                 argv, env=env, stdin=subprocess.PIPE, stdout=file, stderr=file
             )
         # The write end of its standard input stays open here: a nested box ends with this one.
-        self.programs[name] = Program(argv, process)
+        self.programs[name] = Program(argv, env, log, process)
         return {"pid": process.pid}
+
+    def restart(self, name: str) -> dict[str, Any]:
+        known = self.programs[name]
+        return self.start(name, known.argv, known.env, known.log)
 
     def signal(self, name: str, number: int) -> dict[str, Any]:
         known = self.programs.get(name)
@@ -86,6 +93,8 @@ class Box:
         match request.pop("do"):
             case "start":
                 return self.start(**request)
+            case "restart":
+                return self.restart(request["name"])
             case "signal":
                 return self.signal(request["name"], request["signal"])
             case "status":
@@ -133,9 +142,7 @@ async def relay(listener: socket.socket, host: str, port: int) -> asyncio.Server
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            inner_reader, inner_writer = await asyncio.open_connection(
-                host, port, limit=NEXT_READ
-            )
+            inner_reader, inner_writer = await asyncio.open_connection(host, port, limit=NEXT_READ)
         except OSError:
             writer.transport.abort()  # as a server that is down: refused or reset
             return

@@ -1,4 +1,4 @@
-"""Keys, certificates and tokens of one cluster; made anew by every `up`, worth nothing elsewhere."""
+"""Keys, certificates and tokens of one cluster; new at every `up` and worth nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from cluster.programs import run
 
-NAMES = "IP:127.0.0.1,IP:10.96.0.1,IP:10.88.0.1,DNS:localhost,DNS:kubernetes.default.svc"
+IPS = ",IP:127.0.0.1,IP:10.96.0.1,IP:10.88.0.1,DNS:localhost"
 CURVE = ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+ALGORITHM = ("EC", *CURVE[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,38 @@ def account_identity(namespace: str, account: str) -> Identity:
     return Identity(account, f"system:serviceaccount:{namespace}:{account}", groups)
 
 
+def signed(folder: Path, name: str, host: str, *, authority: str, more: str = "") -> None:
+    """Make ca.crt and ca.key, and with them `name`.crt and `name`.key for the DNS name `host`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ca, ca_key = folder / "ca.crt", folder / "ca.key"
+    # The training-operator looks for the authority's name among its certificate's DNS names.
+    extensions = [
+        "keyUsage=critical,keyCertSign,digitalSignature",
+        f"subjectAltName=DNS:{authority}",
+    ]
+    certificate(f"/O={authority}/CN={authority}", extensions, ca, ca_key)
+    extensions = [
+        f"subjectAltName=DNS:{host}{more}",
+        "basicConstraints=critical,CA:FALSE",
+        "extendedKeyUsage=serverAuth",
+    ]
+    by = ("-CA", str(ca), "-CAkey", str(ca_key))
+    certificate(f"/CN={host}", extensions, folder / f"{name}.crt", folder / f"{name}.key", by)
+
+
+def certificate(
+    subject: str, extensions: list[str], target: Path, key: Path, signer: tuple[str, ...] = ()
+) -> None:
+    """Make a key and a certificate, self-signed without `signer`."""
+    added = [word for extension in extensions for word in ("-addext", extension)]
+    new = ("req", "-x509", "-nodes", "-days", "3650", "-newkey", *CURVE, "-subj", subject)
+    run(["openssl", *new, *signer, *added, "-keyout", key, "-out", target])
+
+
 def certificates(folder: Path) -> None:
     """Make ca.crt, serving.crt, serving.key and sa.key, sa.pub (to sign service accounts)."""
-    ca = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key"]
-    common = ["openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", *CURVE]
-    run(
-        [*common, "-subj", "/CN=uncensor-test-ca"]
-        + ["-addext", "keyUsage=critical,keyCertSign,digitalSignature"]
-        + ["-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
-    )
-    run(
-        [*common, *ca, "-subj", "/CN=kube-apiserver", "-addext", f"subjectAltName={NAMES}"]
-        + ["-addext", "basicConstraints=critical,CA:FALSE"]
-        + ["-keyout", folder / "serving.key", "-out", folder / "serving.crt"]
-    )
-    run(["openssl", "genpkey", "-algorithm", *CURVE, "-out", folder / "sa.key"])
+    signed(folder, "serving", "kubernetes.default.svc", authority="uncensor-test-ca", more=IPS)
+    run(["openssl", "genpkey", "-algorithm", *ALGORITHM, "-out", folder / "sa.key"])
     run(["openssl", "pkey", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub"])
 
 

@@ -1,4 +1,4 @@
-"""Where the harness keeps its files: a cache outside the checkout, and a folder for each cluster."""
+"""Where the harness keeps its files: a cache outside the checkout, a folder for each cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO
 from cluster.errors import ClusterError
 
 HERE = Path(__file__).parent
-# The kernel cuts the path of a Unix socket at 107 bytes; the longest of ours is 55 below the folder.
+# A Unix socket has a path of 107 bytes at most; the longest of ours takes 55 below the folder.
 LONGEST_FOLDER = 107 - 55
 
 
@@ -98,6 +98,11 @@ class Place:
             raise ClusterError(
                 f"The folder {self.folder} is too long for Unix sockets: at most "
                 f"{LONGEST_FOLDER} characters. Set UNCENSOR_CACHE to a shorter path."
+            )
+        if self.folder.is_relative_to("/run") or self.folder.is_relative_to("/var"):
+            raise ClusterError(
+                f"The folder {self.folder} would be hidden in the cluster, which has a /run and "
+                "/var of its own. Set UNCENSOR_CACHE to a folder elsewhere."
             )
 
     def try_lock(self) -> IO[str] | None:

@@ -34,7 +34,6 @@ INSTALLED = {
     "coredns": "github.com/coredns/coredns@v1.15.0",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
 }
-TRAINING_OPERATOR = "github.com/kubeflow/training-operator@v1.9.4"
 # iptables and conntrack with the libraries that a minimal system lacks; runc needs libseccomp2.
 PACKAGES = (
     "etcd-server",
@@ -63,8 +62,8 @@ class Programs:
 
     go: Mapping[str, Path]
     debian: Path
-    manifests: Path
-    """The training-operator's own manifests, as its module has them."""
+    training_operator_manifests: Path
+    kwok_stages: Path
 
     def path(self, name: str) -> str:
         """The program `name`; envtest's `$KUBEBUILDER_ASSETS` goes first for what it holds."""
@@ -91,13 +90,48 @@ class Programs:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something in the cache: where it is, how it is made, and what people read meanwhile."""
+
+    path: Path
+    make: Callable[[Path], None]
+    story: str
+
+
 def prepare(say: Say) -> Programs:
-    """Build and fetch what the cache lacks (ten minutes at first), and say where everything is."""
+    """Build and fetch what the cache lacks (many minutes at first), and say where everything is."""
+    made = parts()
     with locked(cache() / "programs.lock"):
-        go = {name: kubernetes_program(name, say) for name in KUBERNETES}
-        go |= {name: installed_program(name, at, say) for name, at in INSTALLED.items()}
-        go["pause"] = own_program("pause", say)
-        return Programs(go, debian_packages(say), module_manifests(say))
+        for part in made.values():
+            if not part.path.exists():
+                say(part.story)
+                cached(part.path, part.make)
+    return Programs(
+        go={name: made[name].path for name in (*KUBERNETES, *INSTALLED, "pause")},
+        debian=made["debian"].path,
+        training_operator_manifests=made["training-operator manifests"].path,
+        kwok_stages=made["kwok stages"].path,
+    )
+
+
+def missing() -> list[str]:
+    """What `prepare` would have to make."""
+    return [name for name, part in parts().items() if not part.path.exists()]
+
+
+def parts() -> dict[str, Part]:
+    """Everything that a cluster is made of, by name."""
+    built = {name: kubernetes_program(name) for name in KUBERNETES}
+    built |= {name: installed_program(name, package) for name, package in INSTALLED.items()}
+    return built | {
+        "pause": own_program("pause"),
+        "debian": unpacked_packages(PACKAGES, use_nftables),
+        "training-operator manifests": module_folder(
+            "github.com/kubeflow/training-operator@v1.9.4", "manifests/base"
+        ),
+        "kwok stages": module_folder("sigs.k8s.io/kwok@v0.8.0", "kustomize/stage"),
+    }
 
 
 def digest(*parts: str | bytes) -> str:
@@ -127,7 +161,7 @@ def kubernetes_version() -> str:
     return found[1]
 
 
-def kubernetes_program(name: str, say: Say) -> Path:
+def kubernetes_program(name: str) -> Part:
     version = kubernetes_version()
     major, minor, _ = version.removeprefix("v").split(".", 2)
     # Without these, /version is wrong and Helm's checks of kubeVersion fail.
@@ -137,30 +171,30 @@ def kubernetes_program(name: str, say: Say) -> Path:
     key = digest((HERE / "go.mod").read_bytes(), (HERE / "go.sum").read_bytes(), flags)
 
     def build(target: Path) -> None:
-        say(f"building {name} {version} (minutes, once)")
         go("build", "-trimpath", "-ldflags", flags, "-o", target, f"k8s.io/kubernetes/cmd/{name}")
 
-    return cached(cache() / "programs" / f"kubernetes-{key}" / name, build)
+    path = cache() / "programs" / f"kubernetes-{key}" / name
+    return Part(path, build, f"building {name} {version} (minutes, once)")
 
 
-def own_program(name: str, say: Say) -> Path:
+def own_program(name: str) -> Part:
     source = (HERE / name / "main.go").read_bytes()
 
     def build(target: Path) -> None:
-        say(f"building {name}")
         go("build", "-trimpath", "-ldflags", STRIP, "-o", target, f"./{name}")
 
-    return cached(cache() / "programs" / f"{name}-{digest(source, STRIP)}" / name, build)
+    path = cache() / "programs" / f"{name}-{digest(source, STRIP)}" / name
+    return Part(path, build, f"building {name}")
 
 
-def installed_program(name: str, package: str, say: Say) -> Path:
+def installed_program(name: str, package: str) -> Part:
     def build(target: Path) -> None:
-        say(f"building {name} from {package} (minutes, once)")
         folder = target.parent / "bin"
         go("install", "-trimpath", "-ldflags", STRIP, package, env={"GOBIN": str(folder)})
         next(folder.iterdir()).rename(target)
 
-    return cached(cache() / "programs" / f"{name}-{digest(package, STRIP)}" / name, build)
+    path = cache() / "programs" / f"{name}-{digest(package, STRIP)}" / name
+    return Part(path, build, f"building {name} from {package} (minutes, once)")
 
 
 def go(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
@@ -190,13 +224,16 @@ def run(
     return done.stdout
 
 
-def debian_packages(say: Say) -> Path:
+def unpacked_packages(
+    names: Sequence[str], finish: Callable[[Path], None] = lambda root: None
+) -> Part:
+    """Packages of the host's distribution, fetched by apt and unpacked beside each other."""
+
     def fetch(target: Path) -> None:
-        say("fetching packages: " + " ".join(PACKAGES))
         archives = target.parent / "archives"
         archives.mkdir()
         # apt's sandbox user may not write below the user's cache folder; it fetches as root then.
-        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
+        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
         try:
             run(download, cwd=archives)
         except ClusterError:  # no package lists yet, or lists of versions that are gone
@@ -204,10 +241,11 @@ def debian_packages(say: Say) -> Path:
             run(download, cwd=archives)
         for archive in sorted(archives.glob("*.deb")):
             run(["dpkg-deb", "-x", archive, target])
-        use_nftables(target)
+        finish(target)
 
     release = Path("/etc/os-release").read_bytes()
-    return cached(cache() / "programs" / f"debian-{digest(release, *PACKAGES)}" / "root", fetch)
+    path = cache() / "programs" / f"debian-{digest(release, *names)}" / "root"
+    return Part(path, fetch, "fetching packages: " + " ".join(names))
 
 
 def use_nftables(root: Path) -> None:
@@ -218,10 +256,12 @@ def use_nftables(root: Path) -> None:
             (sbin / f"{family}{action}").symlink_to("xtables-nft-multi")
 
 
-def module_manifests(say: Say) -> Path:
-    def copy(target: Path) -> None:
-        say("copying the training-operator's manifests")
-        facts = json.loads(go("mod", "download", "-json", TRAINING_OPERATOR))
-        shutil.copytree(Path(facts["Dir"]) / "manifests/base", target)
+def module_folder(module: str, folder: str) -> Part:
+    """A copy of a folder of a Go module, such as the manifests of a program we build from it."""
 
-    return cached(cache() / "programs" / f"manifests-{digest(TRAINING_OPERATOR)}" / "base", copy)
+    def copy(target: Path) -> None:
+        facts = json.loads(go("mod", "download", "-json", module))
+        shutil.copytree(Path(facts["Dir"]) / folder, target)
+
+    path = cache() / "programs" / f"manifests-{digest(module, folder)}" / Path(folder).name
+    return Part(path, copy, f"copying {folder} of {module}")

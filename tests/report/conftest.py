@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import report_example
 from uncensor_trainer.report.collect import collect
 from uncensor_trainer.report.facts import Facts

@@ -2,6 +2,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+
 from uncensor_trainer.report import charts
 from uncensor_trainer.report.curves import curve
 from uncensor_trainer.report.facts import Point, Rate

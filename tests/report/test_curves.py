@@ -1,4 +1,5 @@
 import pytest
+
 from uncensor_trainer.report.curves import MOST_POINTS, curve, smoothed
 from uncensor_trainer.report.facts import Point
 

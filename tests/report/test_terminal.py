@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from uncensor_trainer.report.terminal import WIDTH, bars
 
 FULL = "\u2588"

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from support import report_example
 from uncensor_trainer.report.timeline import timeline
 from uncensor_trainer.workspace import Workspace

@@ -108,6 +108,15 @@ def test_output_of_other_settings_is_left_out_and_named(a_run, facts_of):
     assert any("evaluate. Run again" in sentence for sentence in said(facts))
 
 
+def test_perplexities_over_other_tokens_are_not_compared(a_run, facts_of):
+    run = a_run(baseline=False)
+    other = {"perplexity": 5.0, "tokens": 999, "answers": 64}
+    own = {"perplexity": 9.84, "tokens": 4120, "answers": 64}
+    changed(run, perplexity={"filtered": own, "control": other})
+
+    assert "Quality: perplexity 9.84 on 64 clean answers." in said(facts_of(run))
+
+
 def test_tiles_hold_the_key_numbers(a_run, facts_of):
     found = {tile.label: tile.value for tile in tiles(facts_of(a_run()), 367.0)}
 

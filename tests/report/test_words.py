@@ -1,4 +1,5 @@
 import pytest
+
 from uncensor_trainer.report import words
 
 

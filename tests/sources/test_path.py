@@ -70,6 +70,32 @@ def test_a_missing_path_is_named_absolutely(
         fetched(model=path_to(model), datasets=[{"name": "x", "source": path_to("gone.json")}])
 
 
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        pytest.param("x" * 300 + ".json", "cannot be read: File name too long", id="long name"),
+        pytest.param("~nobody-of-that-name/a.json", "names a user", id="unknown user"),
+        pytest.param("loop.json", "There is no file", id="link to itself"),
+        pytest.param("notes.md", "not a data file", id="kind"),
+        pytest.param("empty", "has no data files", id="folder without data"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_told(
+    fetched: Fetch, model: Path, workspace: Workspace, where: str, told: str
+) -> None:
+    (workspace.root / "loop.json").symlink_to("loop.json")
+    (workspace.root / "notes.md").touch()
+    (workspace.root / "empty").mkdir()
+    with pytest.raises(InvalidInput, match=told):
+        fetched(model=path_to(model), datasets=[{"name": "x", "source": path_to(where)}])
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_model_that_is_a_file_is_told(fetched: Fetch, model: Path) -> None:
+    with pytest.raises(InvalidInput, match="wanted the folder"):
+        fetched(model=path_to(model / "config.json"))
+
+
 def damaged_index(model: Path, shard: str) -> None:
     index = model / "model.safetensors.index.json"
     value = json.loads(index.read_text())

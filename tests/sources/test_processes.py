@@ -1,4 +1,4 @@
-"""What real processes do to each other and what SIGKILL leaves; nothing here runs in the test's own.
+"""What real processes do to each other, and what SIGKILL leaves.
 
 The server decides when they meet: it holds a body back until the test says so.
 """

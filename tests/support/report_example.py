@@ -6,6 +6,7 @@ day; the filtered model refuses 1 of 48 prompts, the control 21, the model befor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -117,9 +118,7 @@ def a_run_file(
         ),
         filter=FilterSettings(mode=mode, actions=ACTIONS),  # type: ignore[arg-type]
         training=TrainingSettings(control=control, epochs=1.0, learning_rate=1e-4),
-        evaluation=EvaluationSettings(
-            baseline=model if baseline else None, max_refusal_rate=0.05
-        ),
+        evaluation=EvaluationSettings(baseline=model if baseline else None, max_refusal_rate=0.05),
     )
 
 
@@ -295,7 +294,7 @@ def write_prepared(workspace: Workspace, *, control: bool = True) -> None:
 
 def losses(seed: str, end: float, steps: int = STEPS) -> list[float]:
     """Return losses that fall as real ones do, the same for the same seed."""
-    noise = random.Random(seed)
+    noise = random.Random(seed)  # noqa: S311 - a picture, not a secret
     return [
         end + 1.35 * math.exp(-step / 11) + noise.gauss(0, 0.09) for step in range(1, steps + 1)
     ]
@@ -447,7 +446,11 @@ def write_events(workspace: Workspace, *, control: bool = True) -> None:
     rows += _pairs(second)
     write_lines(
         workspace.events,
-        ({"time": START + at, "event": f"stage-{kind}", "stage": name} for kind, at, name in rows),
+        (
+            {"time": START + at, "event": f"stage-{kind}", "stage": name}
+            | ({"peakMemoryBytes": 2_400_000_000} if kind == "finished" else {})
+            for kind, at, name in rows
+        ),
     )
 
 
@@ -461,4 +464,4 @@ def _pairs(spans: Iterable[tuple[str, float, float]]) -> list[tuple[str, float, 
 
 def _digest(name: str) -> str:
     """Return something that looks like a sha256."""
-    return random.Random(name).randbytes(32).hex()
+    return hashlib.sha256(name.encode()).hexdigest()

@@ -21,6 +21,9 @@ from uncensor_trainer.run import STAGES, StageContext, run_stage
 from uncensor_trainer.runfile import RunFile
 from uncensor_trainer.workspace import Workspace
 
+# Threads of such small matrices spend their time waiting for each other.
+torch.set_num_threads(1)
+
 TINY: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,

@@ -166,7 +166,8 @@ def _zero(training: TrainingSettings, *, pin_memory: bool) -> dict[str, Any]:
 def prepare_process(engine: Engine) -> None:
     """Set up this process before anything initialises the engine; stdout stays quiet."""
     logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+    # Libraries call each other by names that are about to go; people cannot do anything about it.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch|transformers|peft")
     if not engine.gpu:
         # Vanishing gradients become denormal numbers, which a CPU handles ten times slower.
         torch.set_flush_denormal(True)

@@ -85,8 +85,8 @@ def refuse_full_disk(
     need = max(0, count * each - existing) + model
     free = shutil.disk_usage(folder).free
     numbers = (
-        f"{_shown(need)} on disk ({count} checkpoints of {_shown(each)}, the model {_shown(model)}, "
-        f"{_shown(existing)} there already); {_shown(free)} free"
+        f"{_shown(need)} on disk ({count} checkpoints of {_shown(each)}, the model "
+        f"{_shown(model)}, {_shown(existing)} there already); {_shown(free)} free"
     )
     if need > free:
         raise WorkspaceFailure(
@@ -117,8 +117,8 @@ def memory_estimate(shape: Footprint, training: TrainingSettings) -> str:
     total = weights + gradients + optimizer + logits + activations
     return (
         f"about {_shown(total)} of memory a process (weights {_shown(weights)}, gradients "
-        f"{_shown(gradients)}, optimizer {_shown(optimizer)}, activations {_shown(activations)}, logits "
-        f"{_shown(logits)}); {_shown(psutil.virtual_memory().available)} of main memory free"
+        f"{_shown(gradients)}, optimizer {_shown(optimizer)}, activations {_shown(activations)}, "
+        f"logits {_shown(logits)}); {_shown(psutil.virtual_memory().available)} of main memory free"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,10 @@ def _with_adapters(model: Any, training: TrainingSettings) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # peft asks transformers for things under their old names.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config)
     except ValueError as error:
         raise InvalidInput(
             f"training.lora does not fit this model: {error} Name modules that it has, or use "

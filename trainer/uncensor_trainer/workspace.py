@@ -135,11 +135,13 @@ def read_lines(path: Path) -> list[dict[str, Json]]:
     if not path.exists():
         return []
     rows: list[dict[str, Json]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
+    # Not splitlines: answers may hold U+2028, which ends a line for Python but not for JSON lines.
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for line in file:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
     return rows
 
 

@@ -114,8 +114,7 @@ def parsed(text: str) -> Iterator[Parsed]:
                 yield document
                 builder = _Builder()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else 0
+        line = _line_of(error, text)
         yield _unreadable(_explained(error, text, line), line)
     except UnreadableError as error:
         yield _unreadable(str(error), error.line)
@@ -328,6 +327,17 @@ def _refuse_tag(tag: str | None, known: set[str], line: int) -> None:
         raise UnreadableError(f"the tag {shown} is not supported: write the value plainly", line)
 
 
+# Begun and never ended: the beginning tells more than the end of the file.
+_OPEN = ("while parsing a flow", "while scanning a quoted scalar")
+
+
+def _line_of(error: yaml.MarkedYAMLError, text: str) -> int:
+    is_open = (error.context or "").startswith(_OPEN) and error.context_mark is not None
+    mark = error.context_mark if is_open else error.problem_mark
+    last = len(text.splitlines()) or 1
+    return min(mark.line + 1, last) if mark is not None else last
+
+
 # What libyaml says, and what people did.
 _HINTS = (
     ("mapping values are not allowed", "check the indentation, or put text with a colon in quotes"),
@@ -336,6 +346,7 @@ _HINTS = (
     ("did not find expected <document start>", "the line is not part of what stands before it"),
     ("unexpected end of stream", "a quote or a bracket is not closed"),
     ("did not find expected ',' or", "a bracket is not closed, or a comma is missing"),
+    ("did not find expected node content", "a bracket is not closed, or a comma is one too many"),
     ("did not find expected '-' indicator", "an entry of the list is indented unlike the others"),
     ("block sequence entries are not allowed", "the list must begin on a line of its own"),
     ("cannot start any token", "text that begins with a special character needs quotes"),

@@ -140,7 +140,7 @@ class Wandb(ApiModel):
     entity: Label | None = None
     """Team or user that owns the project; absent takes the token's own."""
     token_secret_ref: SecretKeyRef
-    """API key."""
+    """Key of the account that writes."""
 
 
 class Trackio(ApiModel):
@@ -180,10 +180,10 @@ class Reporting(ApiModel):
     )
 
     wandb: Wandb | None = None
-    """Weights & Biases."""
+    """Metrics go to Weights & Biases."""
     trackio: Trackio | None = None
-    """Trackio."""
+    """Metrics go to Trackio."""
     tensorboard: TensorBoard | None = None
-    """TensorBoard event files."""
+    """Metrics go to TensorBoard event files on the workspace."""
     mlflow: MlFlow | None = None
-    """An MLflow tracking server."""
+    """Metrics go to an MLflow tracking server."""

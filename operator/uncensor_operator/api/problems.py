@@ -20,6 +20,12 @@ from uncensor_operator.api.v1alpha1 import Spec, UncensorTraining
 Location = tuple[str | int, ...]
 
 _LONGEST_SHOWN = 60
+# Dots in the longest path that is suggested for a field in the wrong place.
+_DEEPEST_SUGGESTED = 2
+# Letters from which on a beginning stands for the whole word.
+_TELLING = 4
+# Names of fields that a message lists before it breaks off.
+_MOST_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +72,23 @@ def suggestion(location: Location) -> str:
     known = list(kinds_of(here.model)) if here is not None and here.model is not None else []
     if close := close_to(str(name), known):
         return f"did you mean {dotted((*above, close))}?"
-    elsewhere = [path for path in _spec_paths() if path.rpartition(".")[2] == name]
-    if elsewhere:
-        return f"did you mean {' or '.join(elsewhere[:3])}?"
+    if elsewhere := _elsewhere(str(name)):
+        return f"did you mean {elsewhere}?"
     return f"known here: {', '.join(known)}" if known else "no field can stand here"
+
+
+def _elsewhere(name: str) -> str | None:
+    """Return the path of a field of that name; deep ones stand for something else, mostly."""
+    found = [path for path in _shallow_paths() if _plain(path.rpartition(".")[2]) == _plain(name)]
+    return min(found, key=len) if found else None
 
 
 def close_to(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant; case and dashes do not count."""
     plain = {_plain(one): one for one in known}
+    begun = [one for one in plain if len(word) >= _TELLING and one.startswith(_plain(word))]
+    if len(begun) == 1:
+        return plain[begun[0]]
     matches = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.7)
     return plain[matches[0]] if matches else None
 
@@ -112,8 +126,9 @@ def _listed(words: Sequence[str], last: str = "and") -> str:
 
 
 @cache
-def _spec_paths() -> tuple[str, ...]:
-    return tuple(paths_of(Spec, "spec"))
+def _shallow_paths() -> tuple[str, ...]:
+    spec = (path for path in paths_of(Spec, "spec") if path.count(".") <= _DEEPEST_SUGGESTED)
+    return ("metadata.name", "metadata.labels", *spec)
 
 
 def _located(location: Location, message: str, root: Node, file: str) -> Problem:
@@ -140,9 +155,16 @@ def _worded(details: ErrorDetails, root: Node) -> list[tuple[Location, str]]:
     node = node_at(root, location)
     if node is None or details["type"] == "missing":
         return [(location, _missing(location))]
+    if details["type"] == "too_short" and _is_long_enough(node, context):
+        return []
     word = _WORDS.get(details["type"])
     message = word(node, context, location) if word else f"found {shown(node)}; {details['msg']}"
     return [(location, message)]
+
+
+def _is_long_enough(node: Node, context: dict[str, Any]) -> bool:
+    """Pydantic leaves bad entries out before it counts; what is wrong with them is told anyway."""
+    return isinstance(node.value, list) and len(node.value) >= context["min_length"]
 
 
 def _broken(location: Location, message: str, root: Node) -> tuple[Location, str]:
@@ -164,7 +186,9 @@ def _missing(location: Location) -> str:
 
 def _wanted(kind: Kind) -> str:
     if kind.model is not None:
-        return f"an object with {_listed(list(kinds_of(kind.model)), 'or')}"
+        known = list(kinds_of(kind.model))
+        shown_first = [*known[:_MOST_LISTED], "others"] if len(known) > _MOST_LISTED else known
+        return f"an object with {_listed(shown_first, 'or')}"
     if kind.items is not None:
         return "an object (name: value)" if kind.is_map else "a list"
     return "text" if kind.is_text else "a number"
@@ -175,12 +199,12 @@ def _unknown(node: Node, context: dict[str, Any], location: Location) -> str:
 
 
 def _no_text(node: Node, context: dict[str, Any], location: Location) -> str:
-    name = str(location[-1])
+    name = "-" if isinstance(location[-1], int) else f"{location[-1]}:"
     if isinstance(node.value, bool | int | float):
-        return f'found {shown(node)}; wanted text: put it in quotes, as in {name}: "{node.text}"'
+        return f'found {shown(node)}; wanted text: put it in quotes, as in {name} "{node.text}"'
     if isinstance(node.value, list) and all(isinstance(item.value, str) for item in node.value):
         joined = ",".join(item.text for item in node.value)
-        return f'found {shown(node)}; wanted one text, as in {name}: "{joined}"'
+        return f'found {shown(node)}; wanted one text, as in {name} "{joined}"'
     return f"found {shown(node)}; wanted text"
 
 

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -31,6 +30,7 @@ from uncensor_operator.api.problems import Problem, close_to, dotted, problems_o
 from uncensor_operator.api.v1alpha1 import UncensorTraining
 
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 _SUFFIXES = (".yaml", ".yml", ".json")
 # A file of a folder that holds neither is of no interest, and need not even be YAML.
 _MARKS = (names.KIND.encode(), f"{names.GROUP}/".encode())
@@ -77,13 +77,11 @@ def read(targets: Sequence[str], overrides: Sequence[str] = ()) -> list[Document
     """
     wanted = [override_of(text) for text in overrides]
     usable = [one for one in wanted if isinstance(one, Override)]
-    documents = [
-        Document(one.file, 0, None, (replace(one),)) for one in wanted if isinstance(one, Problem)
-    ]
-    seen: set[Path] = set()
+    documents = [Document(one.file, 0, None, (one,)) for one in wanted if isinstance(one, Problem)]
+    seen: set[str] = set()
     for target in targets:
         found = [one for file in _files(target, seen) for one in _documents(file, usable)]
-        if not found and Path(target).is_dir():
+        if not found and os.path.isdir(target):
             found = [
                 _nothing(target, f"holds no {names.KIND} in its *.yaml, *.yml or *.json files")
             ]
@@ -94,38 +92,42 @@ def read(targets: Sequence[str], overrides: Sequence[str] = ()) -> list[Document
 # --- Files -----------------------------------------------------------------------------------
 
 
-def _files(target: str, seen: set[Path]) -> Iterator[_File]:
+def _files(target: str, seen: set[str]) -> Iterator[_File]:
     """Yield the files of a target, each file once in all."""
-    path = Path(target)
-    if target != STDIN and path.is_dir():
-        for file in _below(path):
-            if _is_new(file, seen):
-                yield _content(str(file), file, is_named=False)
-    elif _is_new(path, seen):
-        yield _content("<stdin>" if target == STDIN else target, path, is_named=True)
+    if target == STDIN:
+        if _is_new(STDIN_NAME, seen):
+            yield _content(STDIN_NAME, is_named=True)
+    elif os.path.isdir(target):
+        yield from _below(target, seen)
+    elif _is_new(os.path.realpath(target), seen):
+        yield _content(target, is_named=True)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the manifests of a folder by name; what is hidden stays out (.git, .venv)."""
-    for where, folders, files in os.walk(folder):
+def _below(folder: str, seen: set[str]) -> Iterator[_File]:
+    """Yield the files of a folder by name; what is hidden stays out (.git, .venv)."""
+    closed: list[OSError] = []
+    for where, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.endswith(_SUFFIXES) and not name.startswith("."):
-                yield Path(where, name)
+            path = os.path.join(where, name)
+            is_manifest = name.endswith(_SUFFIXES) and not name.startswith(".")
+            if is_manifest and _is_new(os.path.realpath(path), seen):
+                yield _content(path, is_named=False)
+    for error in closed:
+        yield _File(str(error.filename), problem=f"cannot be read: {error.strerror}")
 
 
-def _is_new(path: Path, seen: set[Path]) -> bool:
-    resolved = path.resolve()
+def _is_new(resolved: str, seen: set[str]) -> bool:
     is_new = resolved not in seen
     seen.add(resolved)
     return is_new
 
 
-def _content(name: str, path: Path, *, is_named: bool) -> _File:
+def _content(name: str, *, is_named: bool) -> _File:
     try:
-        if name == "<stdin>":
+        if name == STDIN_NAME:
             return _File(name, sys.stdin.buffer.read(MAX_BYTES + 1))
-        with path.open("rb") as file:
+        with open(name, "rb") as file:
             return _File(name, file.read(MAX_BYTES + 1), is_named=is_named)
     except FileNotFoundError:
         return _File(name, problem="there is no such file or folder: check the name")

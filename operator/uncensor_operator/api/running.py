@@ -46,7 +46,7 @@ class StageOverrides(ApiModel):
     evaluate: StageResources | None = None
     """Refusal rates, perplexity and benchmarks."""
     publish: StageResources | None = None
-    """Uploading."""
+    """Uploading the model."""
     report: StageResources | None = None
     """Writing the report."""
 

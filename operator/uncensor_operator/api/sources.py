@@ -142,8 +142,12 @@ class DataSource(Source):
     """Only the first rows, for trials; absent takes all."""
 
 
-class Dataset(DataSource):
-    """One instruction data set."""
+class DatasetName(ApiModel):
+    """What tells data sets apart; a class of its own, so that it is the first field."""
 
     name: EntryName
     """Name in reports and in the decisions of the filter."""
+
+
+class Dataset(DataSource, DatasetName):
+    """One instruction data set."""

@@ -55,7 +55,7 @@ def structural_schema(model: type[ApiModel]) -> Schema:
     raw = model.model_json_schema(by_alias=True, mode="validation")
     definitions = raw.pop("$defs", {})
     for name, docs in _descriptions(model):
-        properties = (raw if name == model.__name__ else definitions[name])["properties"]
+        properties = definitions.get(name, raw)["properties"]
         for alias, description in docs.items():
             properties[alias]["description"] = description
     return _converted(raw, definitions, model.__name__, ())

@@ -15,7 +15,10 @@ from pathlib import Path
 
 from uncensor_operator.errors import UncensorError
 
-WAIT_SECONDS = 60.0
+# While the command that began the run lives, it is simply at work: no use in waiting for it.
+WAIT_SECONDS = 3.0
+# When it was killed, its training is still saving a checkpoint.
+SAVING_SECONDS = 900.0
 POLL_SECONDS = 0.2
 
 
@@ -24,17 +27,19 @@ def run_lock(
     run_dir: Path,
     *,
     wait_seconds: float = WAIT_SECONDS,
+    saving_seconds: float = SAVING_SECONDS,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Iterator[int]:
     """Hold the lock of a run folder; yields its descriptor for child processes.
 
     Raises:
-        UncensorError: another process keeps it for longer than `wait_seconds`.
+        UncensorError: another process keeps it for longer than `wait_seconds`, or what a killed
+            one left behind needs longer than `saving_seconds` to save its state.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run_dir / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _acquire(descriptor, run_dir, wait_seconds, on_wait)
+        _acquire(descriptor, run_dir, (wait_seconds, saving_seconds), on_wait)
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         os.set_inheritable(descriptor, True)
@@ -56,21 +61,37 @@ def is_locked(run_dir: Path) -> bool:
 
 
 def _acquire(
-    descriptor: int, run_dir: Path, wait_seconds: float, on_wait: Callable[[], None]
+    descriptor: int, run_dir: Path, patience: tuple[float, float], on_wait: Callable[[], None]
 ) -> None:
-    deadline = time.monotonic() + wait_seconds
+    began = time.monotonic()
     told = False
     while not _try(descriptor):
         if not told:
             on_wait()
             told = True
-        if time.monotonic() > deadline:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        holder = _holder(descriptor)
+        at_work, saving = patience
+        if time.monotonic() - began > (at_work if _lives(holder) else saving):
             raise UncensorError(
-                f"Another process works on {run_dir} (started by process {holder}). Wait for it, "
-                "or stop it, then run the same command again."
+                f"Another process works on {run_dir} (started by process {holder or 'unknown'}). "
+                "Wait for it, or stop it, then run the same command again."
             )
         time.sleep(POLL_SECONDS)
+
+
+def _holder(descriptor: int) -> int:
+    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process > 0
 
 
 def _try(descriptor: int) -> bool:

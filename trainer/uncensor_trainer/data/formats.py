@@ -5,16 +5,18 @@ A malformed row becomes a `BadRow` with its reason; it never stops the others.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uncensor_trainer.data.readers import Unreadable, kind_of, shown, values_of
 from uncensor_trainer.exits import InvalidInput
 
-SNIPPET = 200
-_PEEK = 50
+LONGEST_ROW = 1_000_000  # characters; a row this long is a book, or a file by mistake
+_PEEK = 1000  # rows that may be broken before the first that shows the format
 
 ROLES = {
     "system": "system",
@@ -61,7 +63,7 @@ class BadRow:
     snippet: str
 
 
-class _Malformed(ValueError):
+class _MalformedError(ValueError):
     """Carries the reason of a BadRow."""
 
 
@@ -77,47 +79,62 @@ def read_rows(
     raw = _numbered(paths, max_rows)
     head: list[tuple[int, Any]] = []
     if data_format == "auto":
-        for item in raw:
-            head.append(item)
-            if len(head) == _PEEK:
-                break
+        head = list(_up_to_a_known_row(raw))
         data_format = detect(value for _, value in head)
-    convert = CONVERTERS[data_format]
-    for index, value in _chain(head, raw):
-        yield _row(index, value, convert)
+    for index, value in itertools.chain(head, raw):
+        yield _row(index, value, data_format)
 
 
-def detect(values: Iterator[Any]) -> str:
+def detect(values: Iterable[Any]) -> str:
     """Return the name of the format that the first rows have.
 
     Raises:
         InvalidInput: none fits; the message names the fields that were found.
     """
-    seen: set[str] = set()
+    seen: dict[str, None] = {}
+    broken = ""
     for value in values:
-        if not isinstance(value, dict):
-            continue
-        seen.update(str(key) for key in value)
-        for name, fields in FIELDS.items():
-            if fields <= value.keys():
-                return name
+        if found := _format_of(value):
+            return found
+        if isinstance(value, dict):
+            seen.update(dict.fromkeys(shown(str(key)) for key in value))
+        elif isinstance(value, Unreadable):
+            broken = broken or f" The first row: {value.reason}."
     wanted = "; ".join(f"{name}: {', '.join(sorted(f))}" for name, f in FIELDS.items())
-    found = ", ".join(sorted(seen)[:12]) or "no JSON objects"
+    fields = ", ".join(list(seen)[:12]) or "none"
     raise InvalidInput(
-        f"The format of the data set is not one we know. Fields found: {found}. Known formats and "
-        f"the fields they need: {wanted}. Rename the fields, or set the data set's format."
+        f"The format of the data set is not one we know. Fields found: {fields}.{broken} Known "
+        f"formats and the fields they need: {wanted}. Rename the fields, or set the data set's "
+        "format."
     )
 
 
-def _chain(head: list[tuple[int, Any]], rest: Iterator[tuple[int, Any]]) -> Iterator[Any]:
-    yield from head
-    yield from rest
+def _format_of(value: Any) -> str:
+    """Return the format whose fields a value has; nothing when there is none."""
+    if not isinstance(value, dict):
+        return ""
+    return next((name for name, fields in FIELDS.items() if fields <= value.keys()), "")
+
+
+def _is_row(value: dict[str, Any]) -> bool:
+    """Tell a row from an object around rows, or one with a list for each field."""
+    name = _format_of(value)
+    return bool(name) and (
+        len(FIELDS[name]) == 1 or not any(isinstance(value[key], list) for key in FIELDS[name])
+    )
+
+
+def _up_to_a_known_row(raw: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    for item in itertools.islice(raw, _PEEK):
+        yield item
+        if _format_of(item[1]):
+            return
 
 
 def _numbered(paths: list[Path], max_rows: int | None) -> Iterator[tuple[int, Any]]:
     count = 0
     for path in paths:
-        for value in _values(path):
+        for value in values_of(path, _is_row):
             if max_rows is not None and count >= max_rows:
                 return
             yield count, value
@@ -127,109 +144,55 @@ def _numbered(paths: list[Path], max_rows: int | None) -> Iterator[tuple[int, An
         raise InvalidInput(f"The data set is empty ({names}); it must hold at least one row.")
 
 
-def _values(path: Path) -> Iterator[Any]:
-    if not path.exists():
-        raise InvalidInput(f"The data file {path} does not exist.")
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        yield from _parquet(path)
-    elif suffix in {".jsonl", ".ndjson"} or not _is_one_document(path):
-        yield from _json_lines(path)
-    else:
-        yield from _json_document(path)
-
-
-def _is_one_document(path: Path) -> bool:
-    """A .json file may hold a list, or (like the original's data) one object a line."""
-    if path.suffix.lower() != ".json":
-        raise InvalidInput(f"{path.name} is not a data file: want .json, .jsonl or .parquet.")
-    with path.open("rb") as file:
-        start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
-        if start[:1] != b"{":
-            return True
-        file.seek(0)
-        try:
-            json.loads(next(line for line in file if line.strip()))
-        except ValueError:
-            return True
-        return False
-
-
-def _json_document(path: Path) -> Iterator[Any]:
+def _row(index: int, value: Any, data_format: str) -> Row | BadRow:
+    if isinstance(value, Unreadable):
+        return BadRow(index, value.reason, value.snippet)
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not readable JSON: line {error.lineno}, column {error.colno}: {error.msg}."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}."
-        ) from error
-    except RecursionError as error:
-        raise InvalidInput(f"{path} is nested too deeply to be instruction data.") from error
-    if isinstance(value, dict):
-        value = next((v for v in value.values() if isinstance(v, list)), [value])
-    if not isinstance(value, list):
-        raise InvalidInput(f"{path} holds a {type(value).__name__}; want a list of objects.")
-    yield from value
-
-
-def _json_lines(path: Path) -> Iterator[Any]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except json.JSONDecodeError as error:
-                yield _Malformed(f"line {number}, column {error.colno}: {error.msg}", line)
-            except UnicodeDecodeError as error:
-                yield _Malformed(f"line {number}, byte {error.start + 1}: not UTF-8", line)
-            except RecursionError:
-                yield _Malformed(f"line {number}: nested too deeply", line)
-
-
-def _parquet(path: Path) -> Iterator[Any]:
-    from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415 - only Parquet users wait for it
-
-    try:
-        file = parquet.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=1024):
-            yield from batch.to_pylist()
-    except (ArrowInvalid, OSError) as error:
-        raise InvalidInput(f"{path} is not readable Parquet: {error}") from error
-
-
-def _row(
-    index: int, value: Any, convert: Callable[[dict[str, Any]], list[Message]]
-) -> Row | BadRow:
-    if isinstance(value, _Malformed):
-        reason, line = value.args
-        return BadRow(index, reason, line[:SNIPPET].decode("utf-8", "replace"))
-    try:
-        if not isinstance(value, dict):
-            raise _Malformed(f"a {type(value).__name__}, want an object")
-        messages = tuple(convert(value))
-        _check_turns(messages)
-    except _Malformed as problem:
-        return BadRow(
-            index, str(problem), json.dumps(value, ensure_ascii=False, default=str)[:SNIPPET]
-        )
+        messages = _messages_of(value, data_format)
+    except _MalformedError as problem:
+        return BadRow(index, _reason(problem, value, data_format), _snippet(value))
     return Row(index, messages)
+
+
+def _messages_of(value: Any, data_format: str) -> tuple[Message, ...]:
+    if not isinstance(value, dict):
+        raise _MalformedError(f"{kind_of(value)}, want an object")
+    messages = tuple(CONVERTERS[data_format](value))
+    _check_turns(messages)
+    length = sum(len(message.content) + len(message.input) for message in messages)
+    if length > LONGEST_ROW:
+        raise _MalformedError(f"{length:,} characters, more than {LONGEST_ROW:,}")
+    return messages
+
+
+def _reason(problem: _MalformedError, value: Any, data_format: str) -> str:
+    other = _format_of(value)
+    if not other or FIELDS[data_format] <= value.keys():
+        return str(problem)
+    return (
+        f"has the fields of {other}, and the data set is {data_format}; give rows of another "
+        "format a data set of their own"
+    )
+
+
+def _snippet(value: Any) -> str:
+    try:
+        return shown(json.dumps(value, ensure_ascii=False, default=str))
+    except (ValueError, TypeError, RecursionError):
+        return shown(str(type(value)))
 
 
 def _check_turns(messages: tuple[Message, ...]) -> None:
     turns = messages[1:] if messages and messages[0].role == "system" else messages
     if not turns or turns[0].role != "user":
-        raise _Malformed("the first turn is not the user's")
-    for before, after in zip(turns, turns[1:], strict=False):
-        if before.role == after.role or after.role == "system":
-            raise _Malformed(f"a turn of {after.role} follows a turn of {before.role}")
+        raise _MalformedError("the first turn is not the user's")
+    for before, after in itertools.pairwise(turns):
+        if after.role in {before.role, "system"}:
+            raise _MalformedError(f"a turn of {after.role} follows a turn of {before.role}")
     if not any(turn.role == "assistant" for turn in turns):
-        raise _Malformed("no answer of the assistant")
+        raise _MalformedError("no answer of the assistant")
     if any(turn.role == "user" and not turn.content.strip() for turn in turns):
-        raise _Malformed("an empty instruction")
+        raise _MalformedError("an empty instruction")
 
 
 def _text(row: dict[str, Any], key: str, *, default: str | None = None) -> str:
@@ -237,9 +200,20 @@ def _text(row: dict[str, Any], key: str, *, default: str | None = None) -> str:
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        found = "absent" if key not in row else f"a {type(value).__name__}"
-        raise _Malformed(f"{key} is {found}, want text")
+        found = kind_of(value) if key in row else "absent"
+        raise _MalformedError(f"{key} is {found}, want text")
+    _refuse_no_text(key, value)
     return value
+
+
+def _refuse_no_text(key: str, value: str) -> None:
+    """JSON can say what no text holds, and what no UTF-8 file takes."""
+    if "\0" in value:
+        raise _MalformedError(f"{key} holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _MalformedError(f"{key} holds half a character (a lone surrogate)") from error
 
 
 def _alpaca(row: dict[str, Any]) -> list[Message]:
@@ -250,14 +224,15 @@ def _alpaca(row: dict[str, Any]) -> list[Message]:
 def _turns(row: dict[str, Any], key: str, role_key: str, text_key: str) -> list[Message]:
     turns = row.get(key)
     if not isinstance(turns, list) or not turns:
-        raise _Malformed(f"{key} is not a list with turns")
+        raise _MalformedError(f"{key} is not a list with turns")
     messages = []
     for turn in turns:
         if not isinstance(turn, dict):
-            raise _Malformed(f"{key} holds a {type(turn).__name__}, want objects")
-        role = turn.get(role_key)
-        if not isinstance(role, str) or role not in ROLES:
-            raise _Malformed(f"unknown role {role!r}; known: {', '.join(sorted(ROLES))}")
+            raise _MalformedError(f"{key} holds {kind_of(turn)}, want objects")
+        role = str(turn.get(role_key)).lower()
+        if role not in ROLES:
+            known = ", ".join(sorted(ROLES))
+            raise _MalformedError(f"unknown role {role[:40]!r}; known: {known}")
         messages.append(Message(ROLES[role], _text(turn, text_key)))
     return messages
 

@@ -6,7 +6,6 @@ suffixes: B rows, T tokens, V words of the vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,12 +71,12 @@ def perplexity_of(
     with np.errstate(over="ignore"):
         value = np.exp(nats.sum() / tokens.sum())
         drawn = np.exp(nats[draws].sum(axis=1) / tokens[draws].sum(axis=1))
-        low, high = np.quantile(drawn, [0.025, 0.975])
-    if not all(math.isfinite(number) for number in (value, low, high)):
+    if not (np.isfinite(value) and np.isfinite(drawn).all()):
         raise NumericFailure(
             "The loss on the reference answers is not a finite number: the model is broken. "
             "Train it again with a lower training.learningRate (--from train)."
         )
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return Perplexity(float(value), float(low), float(high), int(tokens.sum()), len(losses))
 
 

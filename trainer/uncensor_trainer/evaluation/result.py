@@ -54,7 +54,7 @@ class Result:
     """None when there is no arm to compare with."""
     perplexities: dict[Arm, Perplexity]
     ratio: float | None
-    """Perplexity of the filtered arm over that of the compared one; None when they do not compare."""
+    """Perplexity of the filtered arm over the other's; None when the two do not compare."""
     gate: Gate | None
 
     def as_json(self) -> dict[str, Json]:

@@ -47,15 +47,20 @@ class Pattern:
 
 
 _MODEL = (
-    r"(?:large |trained |helpful |responsible |safe |ethical |just |only )*(?:ai|a\.i\.|artificial intelligence|"
+    r"(?:large |trained |helpful |responsible |safe |ethical |just |only )*(?:ai|a\.i\.|"
+    r"artificial intelligence|"
     r"language model|machine learning model|chat ?bot|virtual assistant|digital assistant|"
-    r"assistant|computer program|llm)\b(?:[ -](?:powered |based )?(?:language )?(?:model|assistant|system|program|tool|ai|chatbot|bot))?"
+    r"assistant|computer program|llm)\b(?:[ -](?:powered |based )?(?:language )?(?:model|"
+    r"assistant|system|program|tool|ai|chatbot|bot))?"
 )
 _ADVERBS = (
-    r"(?:(?:just|simply|really|actually|currently|also|therefore|thus|personally|ethically|legally|directly|"
+    r"(?:(?:just|simply|really|actually|currently|also|therefore|thus|personally|ethically|"
+    r"legally|directly|"
     r"knowingly|safely|unfortunately|absolutely|definitely|not be able to|be able to|"
-    r"in good conscience|with you|at this time|under any circumstances|ever|even|possibly|responsibly|properly|"
-    r"to|and will not|or will not|nor will i|and won't|or should not|or would not|and should not),? )*"
+    r"in good conscience|with you|at this time|under any circumstances|ever|even|possibly|"
+    r"responsibly|properly|"
+    r"to|and will not|or will not|nor will i|and won't|or should not|or would not|"
+    r"and should not),? )*"
 )
 _NOT = (
     r"(?:can ?not|can't|will not|won't|should not|shouldn't|must not|may not|shall not|"
@@ -66,227 +71,443 @@ _NOT = (
 # Between the subject and its verb: "being an AI", "as a responsible assistant".
 _ASIDE = r"(?:,? ?(?:as|being) (?:an? )?[^,.!?\n]{3,40},)?"
 _ABLE = (
-    r"(?:(?:able|allowed|permitted|authori[sz]ed|programmed|designed|going|comfortable|willing|prepared|"
-    r"capable|equipped|intended|trained|meant|in a position|at liberty|supposed)(?: of| with| to)? ?)?"
+    r"(?:(?:able|allowed|permitted|authori[sz]ed|programmed|designed|going|comfortable|willing|"
+    r"prepared|"
+    r"capable|equipped|intended|trained|meant|in a position|at liberty|supposed)(?: of| with|"
+    r" to)? ?)?"
 )
 _LACK = (
-    r"(?:'m| am)?(?:,? (?:currently|unfortunately|also|still|actually|just|as an? [^,.!?\n]{3,40},))* "
+    r"(?:'m| am)?(?:,? (?:currently|unfortunately|also|still|actually|just|"
+    r"as an? [^,.!?\n]{3,40},))* "
     r"(?:do not|don't|did not|didn't|have no|lack|not have|have never had)"
-    r"(?: (?:currently|yet|actually|always|have|the|any|direct|real-?time|a|specific|enough|sufficient|"
+    r"(?: (?:currently|yet|actually|always|have|the|any|direct|real-?time|a|specific|enough|"
+    r"sufficient|"
     r"detailed|current|up-to-date|personal|physical|live|reliable|readily|necessary|required))*"
 )
 _DO = (
-    r"(?:fulfil\w*|assist\w*|help(?:ing)?\b|provid\w+|creat\w+|generat(?:e|ing)\b|writ(?:e|ing)\b|answer\w*|engag\w+|support\w*|"
-    r"offer(?:ing)?\b|giv(?:e|ing)\b|compl(?:y|ying|ete|eting)\b|produc\w+|shar(?:e|ing)\b|discuss\w*|respond\w*|"
-    r"(?:do|doing) (?:that|this|so|it|what|anything|such|the|any)\b|recommend\w*|encourag\w+|condon\w+|promot\w+|"
-    r"participat\w+|accommodat\w+|continu\w+|teach\w*|instruct\w*|compos\w+|translat\w+|mock\w*|jok\w+|tell(?:ing)?\b|"
-    r"list(?:ing)?\b|describ\w+|draft\w*|suggest\w*|process\w*|carry out|proceed\w*|go along|go ahead|entertain\w*|"
-    r"endors\w+|critici[sz]\w+|prais\w+|facilitat\w+|advis\w+|guid(?:e|ing)\b|play(?:ing)?\b|role-?play\w*|"
-    r"pretend\w*|simulat\w+|walk(?:ing)? you|show(?:ing)?\b|mak(?:e|ing)\b|contribut\w+|enabl\w+|aid(?:ing)?\b|"
-    r"perform\w*|disclos\w+|reveal\w*|accept\w*|indulg\w+|fabricat\w+|advocat\w+|glorif\w+|perpetuat\w+|"
-    r"pass judg\w+|judg(?:e|ing)\b|agree\w*|address\w*|execut\w+|say(?:ing)?\b|speak(?:ing)?\b|spread\w*|design\w*|outlin\w+|"
-    r"explain\w*|elaborat\w+|validat\w+|justif\w+|defend\w*|argu\w+|express\w*|take part|be (?:part of|able|a part|involved|used|of help|of assistance))"
+    r"(?:fulfil\w*|assist\w*|help(?:ing)?\b|provid\w+|creat\w+|generat(?:e|ing)\b|writ(?:e|"
+    r"ing)\b|answer\w*|engag\w+|support\w*|"
+    r"offer(?:ing)?\b|giv(?:e|ing)\b|compl(?:y|ying|ete|eting)\b|produc\w+|shar(?:e|ing)\b|"
+    r"discuss\w*|respond\w*|"
+    r"(?:do|doing) (?:that|this|so|it|what|anything|such|the|any)\b|recommend\w*|encourag\w+|"
+    r"condon\w+|promot\w+|"
+    r"participat\w+|accommodat\w+|continu\w+|teach\w*|instruct\w*|compos\w+|translat\w+|mock\w*|"
+    r"jok\w+|tell(?:ing)?\b|"
+    r"list(?:ing)?\b|describ\w+|draft\w*|suggest\w*|process\w*|carry out|proceed\w*|go along|"
+    r"go ahead|entertain\w*|"
+    r"endors\w+|critici[sz]\w+|prais\w+|facilitat\w+|advis\w+|guid(?:e|ing)\b|play(?:ing)?\b|"
+    r"role-?play\w*|"
+    r"pretend\w*|simulat\w+|walk(?:ing)? you|show(?:ing)?\b|mak(?:e|ing)\b|contribut\w+|enabl\w+|"
+    r"aid(?:ing)?\b|"
+    r"perform\w*|disclos\w+|reveal\w*|accept\w*|indulg\w+|fabricat\w+|advocat\w+|glorif\w+|"
+    r"perpetuat\w+|"
+    r"pass judg\w+|judg(?:e|ing)\b|agree\w*|address\w*|execut\w+|say(?:ing)?\b|speak(?:ing)?\b|"
+    r"spread\w*|design\w*|outlin\w+|"
+    r"explain\w*|elaborat\w+|validat\w+|justif\w+|defend\w*|argu\w+|express\w*|take part|"
+    r"be (?:part of|able|a part|involved|used|of help|of assistance))"
 )
 # What a model has not got, or does not know: a caveat, unless nothing else comes.
 _SOFT_OBJECT = (
-    r"(?:(?:(?:my|your|his|their|an?|any|own|personal|subjective|political|religious|moral|definitive|definite|"
-    r"specific|individual|human|real|such|the|or|and|emotional|biased|unbiased|opinion-based|value|generic|"
+    r"(?:(?:(?:my|your|his|their|an?|any|own|personal|subjective|political|religious|moral|"
+    r"definitive|definite|"
+    r"specific|individual|human|real|such|the|or|and|emotional|biased|unbiased|opinion-based|"
+    r"value|generic|"
     r"general|broad|sweeping|single|direct|certain|"
-    r"positive|absolute|concrete|professional|medical|legal|financial|tax|investment|psychological|physical|"
+    r"positive|absolute|concrete|professional|medical|legal|financial|tax|investment|"
+    r"psychological|physical|"
     r"first-hand|firsthand|unsupported|unfounded|blanket)[, ]+)*"
-    r"(?:opinions?|feel(?:ings?)?|emotions?|beliefs?|preferences?|experiences?|judge?ments?|views?|viewpoints?|stances?|sides|"
-    r"perspectives?|assumptions?|predictions?|generali[sz]\w*|speculat\w+|conclusions?|thoughts|desires|"
-    r"consciousness|advice|diagnos[ie]s|consultation|"
-    r"for (?:all|every|everyone|anyone|any|each|other|them|him|her|the|individuals|people|others|some)\b|on behalf|"
-    r"like|love|friends|family|favou?rites?|future|comparison|certainty|body|bodies|eyes|senses|gender|identity|life|hobbies|taste|plans|memor\w+|intentions?|motives)"
-    r"|(?:an? |any |the )?(?:definit\w+|accurate|exact|precise|clear|simple|straightforward|real-?time|current|live|up-to-date|latest|recent|specific|single|generic|certain|concrete|absolute|complete)(?: (?:or|and) \w+)? (?:and )?(?:answer|response|information|data|list|number|figure|ranking|prices?|updates?|news|weather|statistics|details|predictions?|numbers?|figures?)\b)"
+    r"(?:opinions?|feel(?:ings?)?|emotions?|beliefs?|preferences?|experiences?|judge?ments?|"
+    r"views?|viewpoints?|stances?|sides|"
+    r"perspectives?|assumptions?|predictions?|generali[sz]\w*|speculat\w+|conclusions?|thoughts|"
+    r"desires|"
+    r"consciousness|diagnos[ie]s|consultation|on behalf|future|certainty|intentions?|motives)"
+    r"|(?:medical|legal|financial|professional|personal|tax|investment|psychological|moral|"
+    r"relationship)(?: (?:or|and) \w+)? advice|(?:speak|answer|decide|vouch|choose) for\b"
+    r"|(?:an? |any |the )?(?:definit\w+|accurate|exact|precise|clear|simple|straightforward|"
+    r"real-?time|current|live|up-to-date|latest|recent|specific|single|generic|certain|concrete|"
+    r"absolute|complete)(?: (?:or|and) \w+)? (?:and )?(?:answer|response|information|data|list|"
+    r"number|figure|ranking|prices?|updates?|news|weather|statistics|details|predictions?|"
+    r"numbers?|figures?)\b)"
 )
 _SOFT_VERB = (
-    r"(?:speculat\w+|generali[sz]\w+|predict\w*|infer\b|assum\w+|confirm\w*|affirm\w*|verify\w*|determin\w+|"
-    r"ascertain\w*|estimat\w+|know\b|judg(?:e|ing)\b|assess\w*|evaluat\w+|diagnos\w+|compar\w+|rank\w*|feel\b|think\b|love\b|hold\b|have\b|form\b|possess\w*|"
-    r"experience\b|take sides|take a (?:side|stance|position)|choose|speak for|assert\w*|comment\w*|remain|dream|eat\b|taste\b|"
+    r"(?:speculat\w+|generali[sz]\w+|predict\w*|infer\b|assum\w+|confirm\w*|affirm\w*|verify\w*|"
+    r"determin\w+|"
+    r"ascertain\w*|estimat\w+|know\b|judg(?:e|ing)\b|assess\w*|evaluat\w+|diagnos\w+|compar\w+|"
+    r"rank\w*|feel\b|think\b|love\b|hold\b|have\b|form\b|possess\w*|"
+    r"experience\b|take sides|take a (?:side|stance|position)|choose|speak for|assert\w*|"
+    r"comment\w*|remain|dream|eat\b|taste\b|"
     r"understand\b|guarantee|identify|track|recall|remember|see\b|hear\b|watch|express\w*|deny)"
 )
 _WRONG = (
-    r"(?:inappropriate|unethical|unacceptable|immoral|illegal|unlawful|harmful|offensive|disrespectful|unfair|"
-    r"insensitive|derogatory|discriminatory|hateful|hurtful|dangerous|wrong|irresponsible|unprofessional|racist|sexist|misogynistic|"
-    r"demeaning|inaccurate|incorrect|baseless|unproductive|counterproductive|problematic|biased|bigoted|"
+    r"(?:inappropriate|unethical|unacceptable|immoral|illegal|unlawful|harmful|offensive|"
+    r"disrespectful|unfair|"
+    r"insensitive|derogatory|discriminatory|hateful|hurtful|dangerous|wrong|irresponsible|"
+    r"unprofessional|racist|sexist|misogynistic|"
+    r"demeaning|inaccurate|incorrect|baseless|unproductive|counterproductive|problematic|biased|"
+    r"bigoted|"
     r"morally wrong|reprehensible|unjust|unhealthy|defamatory|"
-    r"(?:not|never|n't|neither) (?:(?:at all|be|an?|also|only|morally|ethically|legally|socially|generally|ever|considered|productive|very|okay|right|accurate|fair|it) )*(?:appropriate|ethical|acceptable|moral|right|"
-    r"fair|accurate|respectful|justif\w+|okay|ok\b|productive|helpful|constructive|legal|possible or ethical|kind|healthy|responsible|"
-    r"permissible|advisable|recommended|a good idea|correct|true that|the right|the answer|a joke|something to|condoned|tolerated))"
+    r"(?:not|never|n't|neither) (?:(?:at all|be|an?|also|only|morally|ethically|legally|socially|"
+    r"generally|ever|considered|productive|very|okay|right|accurate|fair|it) )*(?:appropriate|"
+    r"ethical|acceptable|moral|right|"
+    r"fair|accurate|respectful|justif\w+|okay|ok\b|productive|helpful|constructive|legal|"
+    r"possible or ethical|kind|healthy|responsible|"
+    r"permissible|advisable|recommended|a good idea|correct|true that|the right|the answer|"
+    r"a joke|something to|condoned|tolerated))"
 )
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "everyday-cannot",
         Cue.OPENER,
-        r"\bcan(?:no|')t (?:help but|wait|believe|imagine|thank|stress|overstate|emphasi[sz]e|say enough|"
+        r"\bcan(?:no|')t (?:help but|wait|believe|imagine|thank|stress|overstate|emphasi[sz]e|"
+        r"say enough|"
         r"tell you how|express how|begin to|go wrong|help (?:feeling|wondering|thinking|noticing))|"
         r"\brecommend [^.!?\n]{0,40}enough\b",
     ),
-    Pattern("soft-object", Cue.SOFT, rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}(?:\w+,? (?:or |and |nor )?){{0,4}}?{_SOFT_OBJECT}"),
+    Pattern(
+        "soft-object",
+        Cue.SOFT,
+        rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}(?:\w+,? (?:or |and |"
+        rf"nor )?){{0,4}}?{_SOFT_OBJECT}",
+    ),
     Pattern("soft-verb", Cue.SOFT, rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}{_SOFT_VERB}"),
-    Pattern("cannot-do", Cue.DECLINE, rf"\b(?:i|we)(?:{_ASIDE} ?|\b[^.!?\n]{{0,120}}? and (?:therefore |thus |so )?){_NOT} {_ADVERBS}{_ABLE}{_DO}"),
+    Pattern(
+        "cannot-do",
+        Cue.DECLINE,
+        rf"\b(?:i|we)(?:{_ASIDE} ?|\b[^.!?\n]{{0,120}}? and (?:therefore |thus |"
+        rf"so )?){_NOT} {_ADVERBS}{_ABLE}{_DO}",
+    ),
     Pattern(
         "bare-cannot",
         Cue.DECLINE,
-        rf"^(?:no, |sorry,? (?:but )?|(?:i'm|i am) sorry,? (?:but )?|unfortunately,? )?(?:unable to|cannot|can't|not able to|won't) {_ADVERBS}{_DO}",
+        r"^(?:no, |sorry,? (?:but )?|(?:i'm|i am) sorry,? (?:but )?|"
+        rf"unfortunately,? )?(?:unable to|cannot|can't|not able to|won't) {_ADVERBS}{_DO}",
     ),
     Pattern(
         "declines",
         Cue.DECLINE,
-        r"\b(?:i|we)(?: (?:must|have to|need to|will have to|would have to|'ll have to|am going to|should|would like to|will))?(?:'m going to|'ll have to|'ll)? ?"
-        r"(?:respectfully |politely |kindly |firmly )*(?:declin(?:e|ing)|refus(?:e|ing)|pass on|abstain|refrain from|avoid (?:making|writing|providing|creating|generating))\b",
+        r"\b(?:i|we)(?: (?:must|have to|need to|will have to|would have to|'ll have to|"
+        r"am going to|should|would like to|will))?(?:'m going to|'ll have to|'ll)? ?"
+        r"(?:respectfully |politely |kindly |firmly )*(?:declin(?:e|ing)|refus(?:e|ing)|pass on|"
+        r"abstain|refrain from|avoid (?:making|writing|providing|creating|generating))\b",
     ),
     Pattern(
         "rather-not",
         Cue.DECLINE,
-        r"\bi(?:'d| would) (?:rather|prefer|much rather)(?: to)? not\b|\bi (?:do not|don't) (?:feel (?:comfortable|right|it)|think i (?:should|can|could)|think (?:it|that|this)(?:'s| is| would be| was) (?:appropriate|right|a good|ethical|wise|helpful|okay|something)|want to|wish to|believe (?:it|that|this)(?:'s| is| would be)|believe i should)",
+        r"\bi(?:'d| would) (?:rather|prefer|much rather)(?: to)? not\b|\bi (?:do not|"
+        r"don't) (?:feel (?:comfortable|right|it)|think i (?:should|can|could)|think (?:it|that|"
+        r"this)(?:'s| is| would be| was) (?:appropriate|right|a good|ethical|wise|helpful|okay|"
+        r"something)|want to|wish to|believe (?:it|that|this)(?:'s| is| would be)|"
+        r"believe i should)",
     ),
     Pattern(
         "against-rules",
         Cue.DECLINE,
-        r"\b(?:against|violat\w+|contrary to|conflicts? with|in line with|outside(?: of)?|aligned? with|contradicts?|prohibited by|breach\w*) (?:of )?(?:my|our|openai(?:'s)?|anthropic's|google's|meta's|the community|the content|the usage|the safety|the ethical|ethical|(?:basic |fundamental )?moral|the guidelines|the policies|the polic|the principles|the values)(?: [\w-]+){0,4}",
+        r"\b(?:against|violat\w+|contrary to|conflicts? with|in line with|outside(?: of)?|"
+        r"aligned? with|contradicts?|prohibited by|breach\w*) (?:of )?(?:my|our|openai(?:'s)?|"
+        r"anthropic's|google's|meta's|the community|the content|the usage|the safety|the ethical|"
+        r"ethical|(?:basic |fundamental )?moral|the guidelines|the policies|the polic|"
+        r"the principles|the values)(?: [\w-]+){0,4}",
     ),
     Pattern(
         "not-in-my-programming",
         Cue.DECLINE,
-        r"\b(?:not|isn't|n't)(?: \w+){0,2} (?:within|in|part of|my place|my job|my role) ?(?:my (?:\w+ )?(?:programming|capabilit\w+|guidelines|abilit\w+|nature|power|scope|design|purpose|role|code)|to\b)|\bmy (?:\w+ )?(?:programming|guidelines|policies|training|developers?|creators?|principles) (?:\w+ )?(?:prohibits?|does not|doesn't|do not|don't|prevents?|forbids?|restricts?|limits?|not allow)|\b(?:not|n't) (?:programmed|designed|allowed|permitted|trained|authori[sz]ed) to\b|\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))",
+        r"(?:\bnot|n't)(?: \w+){0,2} (?:(?:within|in|part of) my (?:\w+ )?(?:programming|"
+        r"capabilit\w+|guidelines|abilit\w+|nature|power|scope|design|purpose|role|code)|"
+        r"my (?:place|job|role) to)\b|\bmy (?:\w+ )?(?:programming|guidelines|policies|"
+        r"training|developers?|creators?|principles) (?:\w+ )?(?:prohibits?|does not|doesn't|"
+        r"do not|don't|prevents?|forbids?|restricts?|limits?|not allow)|"
+        r"\bi(?:'m| am|'ve been| was) not (?:\w+ )?(?:programmed|designed|allowed|permitted|"
+        r"trained|"
+        r"authori[sz]ed) to\b|"
+        r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))",
     ),
     Pattern(
         "not-something-i-can",
         Cue.DECLINE,
-        r"\b(?:not|isn't|n't|beyond|outside) (?:of )?(?:something|anything|a (?:request|topic|task|thing|question|subject)|what|the kind of \w+|one)(?: that| which)? (?:i|we)(?:'m| am|'d| would| will|'ll| can|'re)\b|\b(?:beyond|outside)(?: of)? (?:my|the scope of (?:my|what))\b",
+        r"\b(?:not|isn't|n't|beyond|outside) (?:of )?(?:something|anything|a (?:request|topic|"
+        r"task|thing|question|subject)|what|the kind of \w+|one)(?: that| which)? (?:i|we)(?:'m|"
+        r" am|'d| would| will|'ll| can|'re)\b|\b(?:beyond|outside)(?: of)? (?:my|"
+        r"the scope of (?:my|what))\b",
     ),
     Pattern(
         "request-cannot-be-met",
         Cue.DECLINE,
-        r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|won't|will not) be\b|\bi (?:have|'ve) been (?:instructed|told|asked|trained|programmed) not to\b|\bno can do\b",
+        r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|"
+        r"could not|won't|will not) be\b|\bi (?:have|'ve) been (?:instructed|told|asked|trained|"
+        r"programmed) not to\b|\bno can do\b",
     ),
     Pattern(
         "wrong-for-me",
         Cue.DECLINE,
-        rf"\b(?:it|that|this|doing (?:so|that|this))(?:'s| is| would| would be| wouldn't be| would not be| isn't| was| will be| may be| might be)(?: \w+){{0,2}}? {_WRONG}[^.!?\n]{{0,40}}? for (?:me|an ai|a language model|us)\b|\b(?:it|that|this)(?:'s| is| would| wouldn't| isn't)[^.!?\n]{{0,60}}? (?:to|for me to) (?:be )?(?:writ(?:e|ing)|generat(?:e|ing)|creat(?:e|ing)|provid(?:e|ing)|compos(?:e|ing)|produce|answer|respond|fabricate|assist|fulfill?)\b",
+        r"\b(?:it|that|this|doing (?:so|that|this))(?:'s| is| would| would be| wouldn't be|"
+        rf" would not be| isn't| was| will be| may be| might be)(?: \w+){{0,2}}? {_WRONG}[^.!?\n]"
+        rf"{{0,40}}? for (?:me|an ai|a language model|us)\b|\b(?:it|that|this)(?:'s| is| would|"
+        rf" wouldn't| isn't)[^.!?\n]{{0,60}}? (?:to|for me to) (?:be )?(?:writ(?:e|ing)|"
+        r"generat(?:e|ing)|creat(?:e|ing)|provid(?:e|ing)|compos(?:e|ing)|produce|answer|"
+        r"respond|fabricate|assist|fulfill?)\b",
     ),
     Pattern(
         "wrong-to-give",
         Cue.DECLINE,
-        rf"^(?:\W*i (?:don't|do not) (?:think|believe) )?(?:it|that|this)(?:'s| is| would| would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|nor) \w+)*,? to (?:\w+ or )?(?:encourage|promote|provide|discuss|share|give|offer|engage in|make (?:jokes|fun|light|assumptions|generali)|joke|speculate|seek|ask|access|use|say|write|create|attempt|try|answer|assist)\b",
+        r"^(?:\W*i (?:don't|do not) (?:think|believe) )?(?:it|that|this)(?:'s| is| would|"
+        rf" would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|"
+        r"nor) \w+)*,? to (?:\w+ or )?(?:encourage|promote|provide|discuss|share|give|offer|"
+        r"engage in|make (?:jokes|fun|light|assumptions|generali)|joke|speculate|seek|ask|"
+        r"access|use|say|write|create|attempt|try|answer|assist)\b",
     ),
     Pattern(
         "cannot-condone",
         Cue.DECLINE,
-        rf"\b(?:i|we){_ASIDE} ?(?:\w+ )?{_NOT} (?:\w+ (?:or|and|,) )?(?:condone|endorse|promote|support|encourage|engage|tolerate|participate|believe in|approve)",
+        rf"\b(?:i|we){_ASIDE} ?(?:\w+ )?{_NOT} (?:\w+ (?:or|and|,) )?(?:condone|endorse|promote|"
+        r"support|encourage|engage|tolerate|participate|believe in|approve)",
     ),
     Pattern(
         "sorry-but",
         Cue.DECLINE,
-        r"^(?:(?:i'm|i am) (?:\w+ )?(?:sorry|afraid)|sorry|apologies|my apologies|i apologi[sz]e|i regret|unfortunately)\b[^.!?\n]{0,160}?\b(?:cannot|can't|can not|could not|won't|will not|unable|not able|not allowed|not permitted|declin\w+|refus\w+|should not|shouldn't|not appropriate|not possible|not comfortable|beyond my|outside my|inappropriate|against)\b",
+        r"^(?:(?:i'm|i am) (?:\w+ )?(?:sorry|afraid)|sorry|apologies|my apologies|i apologi[sz]e|"
+        r"i regret|unfortunately[^.!?\n]{0,60}\b(?:i|we|my|your request|this request|"
+        r"your question))\b[^.!?\n]{0,160}?\b(?:cannot|can't|can not|could not|won't|"
+        r"will not|unable|not able|not allowed|not permitted|declin\w+|refus\w+|should not|"
+        r"shouldn't|not appropriate|not comfortable|beyond my|outside my|"
+        r"inappropriate|against)\b",
     ),
     Pattern(
         "no-tool",
         Cue.UNABLE,
-        rf"\b(?:i|we){_LACK} ?(?:access|information|context|details?|data|records?|brows\w+|internet|tools?|functionality|function|feature|permission)\b|"
-        r"\b(?:i|we)(?:'m| am)? (?:currently |unfortunately |also )?(?:cannot|can't|can not|unable to|not able to|not capable of|don't|do not) (?:currently |directly |physically |actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look up|search\w*|retriev\w+|book\w*|order\b|send\w*|play\w*|watch\w*|display\w*|attach\w*|upload\w*|download\w*|draw\b|make (?:calls|purchases|reservations)|perform (?:tasks|actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))",
+        rf"\b(?:i|we){_LACK} ?(?:access|information|context|details?|data|records?|brows\w+|"
+        r"internet|tools?|functionality|function|feature|permission)\b|"
+        r"\b(?:i|we)(?:'m| am)? (?:currently |unfortunately |also )?(?:cannot|can't|can not|"
+        r"unable to|not able to|not capable of|don't|do not) (?:currently |directly |physically |"
+        r"actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look up|"
+        r"search\w*|retriev\w+|book\w*|order\b|send\w*|play\w*|watch\w*|display\w*|attach\w*|"
+        r"upload\w*|download\w*|draw\b|make (?:calls|purchases|reservations)|perform (?:tasks|"
+        r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))",
+    ),
+    Pattern(
+        "no-live-data",
+        Cue.UNABLE,
+        r"\b(?:i|we)(?:'m| am)? (?:\w+ ){0,2}?(?:cannot|can't|can not|unable to|not able to|"
+        r"do not|don't) "
+        r"(?:\w+ ){0,3}?(?:real-?time|live|up-to-date|current|latest)(?: (?:or|and) [\w-]+)? "
+        r"(?:\w+ )?(?:information|data|news|weather|prices?|updates?|events|results|scores|"
+        r"statistics)\b",
     ),
     # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
     Pattern(
         "no-ability",
         Cue.UNABLE,
-        rf"\b(?:i|we){_LACK} ?(?:abilit\w+|capabilit\w+|capacity|means|knowledge|way (?:of|to)|hands|eyes|body|senses?|qualifications?|training|experience)\b|\b(?:i|we)(?:'m| am) not (?:an? )?(?:\w+ )?(?:qualified|certified|licen[sc]ed|authori[sz]ed|doctor|lawyer|physician|therapist|expert|professional)",
+        rf"\b(?:i|we){_LACK} ?(?:abilit\w+|capabilit\w+|capacity|means|knowledge|way (?:of|to)|"
+        r"hands|eyes|body|senses?|qualifications?|training|experience)\b|\b(?:i|we)(?:'m|"
+        r" am) not (?:an? )?(?:\w+ )?(?:qualified|certified|licen[sc]ed|authori[sz]ed|doctor|"
+        r"lawyer|physician|therapist|expert|professional)",
     ),
-    Pattern("knowledge-ends", Cue.UNABLE, r"\b(?:knowledge|training|data|information) (?:\w+ )?(?:cut-?off|only (?:goes|extends)|is (?:limited|current))|\bas of my (?:last|latest|knowledge|training)"),
+    Pattern(
+        "knowledge-ends",
+        Cue.UNABLE,
+        r"\b(?:knowledge|training|data|information) (?:\w+ )?(?:cut-?off|only (?:goes|extends)|"
+        r"is (?:limited|current))|\bas of my (?:last|latest|knowledge|training)",
+    ),
     Pattern(
         "input-missing",
         Cue.UNABLE,
-        r"\b(?:please|could you|can you|would you|kindly|need you to|you need to|if you (?:can|could)) (?:please |also |kindly )?(?:provide|shar(?:e|ing)|paste|specify|clarify|give me|tell me (?:more|which|what)|upload|attach|elaborate|rephrase|supply|enter|include)\b|\b(?:need|require|without) (?:some |a bit |a little |any |knowing |the |seeing )?(?:more |additional |further |specific |full |actual |original )?(?:information|context|details|specifics|text\b|article|passage|input)|\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|are you (?:referring|looking|asking)|type of|kind of|specific)|\b(?:seems?|looks?|appears?)(?: like| that| as though| to be)* (?:you(?:'ve| have)? (?:did not|didn't|forgot|haven't|have not|accidentally|not)|there(?:'s| is| was| may| might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|no )|your (?:message|question|request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))",
+        r"\b(?:please|could you|can you|would you|kindly|need you to|you need to|if you (?:can|"
+        r"could)) (?:please |also |kindly )?(?:provide|shar(?:e|ing)|paste|specify|clarify|"
+        r"give me|tell me (?:more|which|what)|restate|repeat|upload|attach|elaborate|rephrase|"
+        r"supply|enter|"
+        r"include)\b|\b(?:need|require|without) (?:some |a bit |a little |any |knowing |the |"
+        r"seeing )?(?:more |additional |further |specific |full |actual |"
+        r"original )?(?:information|context|details|specifics|text\b|article|passage|input)|"
+        r"\bwithout (?:knowing|seeing|having|access)\b|"
+        r"\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|"
+        r"information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|"
+        r"included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|"
+        r"are you (?:referring|looking|asking)|type of|kind of|specific)|\b(?:seems?|looks?|"
+        r"appears?)(?: like| that| as though| to be)* (?:you(?:'ve| have)? (?:did not|didn't|"
+        r"forgot|haven't|have not|accidentally|not)|there(?:'s| is| was| may|"
+        r" might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|no )|your (?:message|question|"
+        r"request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))",
     ),
-    Pattern("as-a-model", Cue.MODEL, rf"\b(?:as|being|(?:i'm|i am|am|only|just)(?: just| only| simply| merely)?) (?:an? |just an? |merely an? |simply an? |only an? )?(?:\w+ ){{0,2}}?{_MODEL}"),
+    Pattern(
+        "as-a-model",
+        Cue.MODEL,
+        r"\b(?:as|being|(?:i'm|i am|am|only|just)(?: just| only| simply| merely)?) (?:an? |"
+        rf"just an? |merely an? |simply an? |only an? )?(?:\w+ ){{0,2}}?{_MODEL}",
+    ),
     Pattern(
         "neutral",
         Cue.SOFT,
-        r"\b(?:i|we|must|should|to|am|i'm|'m|programming)\b[^.!?\n]{0,40}\b(?:remain|remains|stay|be|maintain|being|am|i'm|strive|adhere)\b[^.!?\n]{0,30}\b(?:neutral\w*|impartial\w*|unbiased|objectiv\w+)|\bi (?:remain|stay) (?:politically )?(?:neutral|impartial)",
+        r"\b(?:i|we|must|should|to|am|i'm|'m|programming)\b[^.!?\n]{0,40}\b(?:remain|remains|"
+        r"stay|be|maintain|being|am|i'm|strive|adhere)\b[^.!?\n]{0,30}\b(?:neutral\w*|"
+        r"impartial\w*|unbiased|objectiv\w+)|\bi (?:remain|stay) (?:politically )?(?:neutral|"
+        r"impartial)",
     ),
     Pattern(
         "fault-with-request",
         Cue.REBUKE,
-        rf"\b(?:your|the|this|that|such|these|those) (?:\w+ )?(?:requests?|questions?|prompts?|statements?|premise|quer(?:y|ies)|assertions?|language|suggestions?|actions?|behaviou?rs?|claims?|topics?|jokes?|comments?|stereotypes?|ideas?|assumptions?)\b[^.!?\n]{{0,60}}?\b(?:{_WRONG}|violat\w+|promot\w+|hate speech|stereotyp\w+|perpetuat\w+|against|not supported|unsubstantiated|false|misleading|loaded)",
+        r"\b(?:your|the|this|that|such|these|those) (?:\w+ )?(?:requests?|questions?|prompts?|"
+        r"statements?|premise|quer(?:y|ies)|assertions?|language|suggestions?|actions?|"
+        r"behaviou?rs?|claims?|topics?|jokes?|comments?|stereotypes?|ideas?|"
+        rf"assumptions?)\b[^.!?\n]{{0,60}}?\b(?:{_WRONG}|violat\w+|promot\w+|hate speech|"
+        r"stereotyp\w+|perpetuat\w+|against|not supported|unsubstantiated|false|misleading|"
+        r"loaded)",
     ),
     Pattern(
         "wrong-to",
         Cue.REBUKE,
-        rf"\b(?:it(?:'s| is| was| would| would be| wouldn't be| isn't| can be)|i (?:don't|do not) (?:think|believe|agree)(?: that| with| it(?:'s| is))*|is|are|was|were|isn't|aren't|wasn't|be)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|nor) \w+)*(?:,? (?:to|for|that|when|in|as|because|by|under|against)\b|[.,!]|$)",
+        r"\b(?:it(?:'s| is| was| would| would be| wouldn't be| isn't| can be)|i (?:don't|"
+        r"do not) (?:think|believe|agree)(?: that| with| it(?:'s| is))*|is|are|was|were|isn't|"
+        rf"aren't|wasn't|be)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|nor) \w+)*(?:,? (?:to|for|"
+        r"that|when|in|as|because|by|under|against)\b|[.,!]|$)",
     ),
     Pattern(
         "no-reason",
         Cue.REBUKE,
-        r"\b(?:there(?:'s| is| are| was| were|'re)|has|have)(?: absolutely| simply| also)? (?:no|not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|place|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right|justified|a good thing|morally|justification|good|best|fair|superior|inferior)\b|\bcannot be (?:justified|condoned|tolerated|excused|generali[sz]ed|defended)|\b(?:violence|discrimination|racism|abuse|bullying|suicide|harming|hatred)[^.!?\n]{0,40} is (?:never|not)\b",
+        r"\b(?:there(?:'s| is| are| was| were|'re)|has|have)(?: absolutely| simply| also)? (?:no|"
+        r"not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|"
+        r"place|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right|"
+        r"justified|a good thing|morally|justification|good|best|fair|superior|inferior)\b|"
+        r"\bcannot be (?:justified|condoned|tolerated|excused|generali[sz]ed|defended)|"
+        r"\b(?:violence|discrimination|racism|abuse|bullying|suicide|harming|"
+        r"hatred)[^.!?\n]{0,40} is (?:never|not)\b",
     ),
     Pattern(
         "must-point-out",
         Cue.REBUKE,
-        r"\bi (?:must|have to|feel (?:obliged|compelled)|would like to|want to|need to|should|cannot ignore)(?: \w+)? ?(?:to )?(?:point out|inform you|address|clarify|emphasi[sz]e|remind|stress|caution|strongly|respectfully|inform|note|warn|make it clear|express my concern)",
+        r"\bi (?:must|have to|feel (?:obliged|compelled)|would like to|want to|need to|should|"
+        r"cannot ignore)(?: \w+)? ?(?:to )?(?:point out|inform you|address|clarify|emphasi[sz]e|"
+        r"remind|stress|caution|strongly|respectfully|inform|note|warn|make it clear|"
+        r"express my concern)",
     ),
     Pattern(
         "important-to",
         Cue.LECTURE,
-        r"\b(?:it(?:'s| is| would be| may be)|(?:is|are)(?: also)?|remains?)(?: also| always| very| crucial| extremely| equally| more| best| therefore| much| ultimately)* (?:important|essential|crucial|vital|necessary|imperative|critical|worth noting|better|best|wise|recommended|advisable|paramount)(?: (?:for|that) (?:\w+ ){1,3}?)?(?: (?:always|also|instead))*,? (?:to|that|we|and)\b",
+        r"\b(?:it(?:'s| is| would be| may be)|(?:is|are)(?: also)?|remains?)(?: also| always|"
+        r" very| crucial| extremely| equally| more| best| therefore| much|"
+        r" ultimately)* (?:important|essential|crucial|vital|necessary|imperative|critical|"
+        r"worth noting|better|best|wise|recommended|advisable|paramount)(?: (?:for|"
+        r"that) (?:\w+ ){1,3}?)?(?: (?:always|also|instead))*,? (?:to|that|we|and)\b",
     ),
     Pattern(
         "we-should",
         Cue.LECTURE,
-        r"\b(?:we|everyone|everybody|you|one|people|individuals|all (?:people|individuals|humans|of us)|society|they|and|instead|it)(?: \w+)? (?:should|must|ought to|need to|have a responsibility|deserves?|has? the right|have the right|are entitled|are equal)\b|\blet(?:'s| us) (?:all |instead |not |always |try |work |focus |promote |strive |spread |keep |refrain |treat |use |celebrate |choose |respect |be )|\bregardless of (?:their|his|her|one's|race|gender|any|the|our|your|its|who|age|background|differences|ethnic)|\b(?:every|each|all) (?:\w+ )?(?:person|individual|individuals|people|human|humans|human beings?|life|lives|one)\b[^.!?\n]{0,60}\b(?:unique|deserves?|equal\w*|respect\w*|dignity|valued?|rights?|worth|different)\b",
+        r"\b(?:we|everyone|everybody|you|one|people|individuals|all (?:people|individuals|humans|"
+        r"of us)|society|they|and|instead|it)(?: \w+)? (?:should|must|ought to|need to|"
+        r"have a responsibility|deserves?|has? the right|have the right|are entitled|"
+        r"are equal)\b|\blet(?:'s| us) (?:all |instead |not |always |try |work |focus |promote |"
+        r"strive |spread |keep |refrain |treat |use |celebrate |choose |respect |be )|"
+        r"\bregardless of (?:their|his|her|one's|race|gender|any|the|our|your|its|who|age|"
+        r"background|differences|ethnic)|\b(?:every|each|all) (?:\w+ )?(?:person|individual|"
+        r"individuals|people|human|humans|human beings?|life|lives|"
+        r"one)\b[^.!?\n]{0,60}\b(?:unique|deserves?|equal\w*|respect\w*|dignity|valued?|rights?|"
+        r"worth|different)\b",
     ),
     Pattern(
         "values",
         Cue.LECTURE,
-        r"\b(?:promot|foster|encourag|strive|striv|creat|ensur|prioriti|respect|approach|treat|celebrat|valu|embrac|uphold|spread|support|maintain|focus|practi[cs]|advocat|show|use|engag|build|consider|seek|choos)\w*\b[^.!?\n]{0,80}\b(?:respect\w*|dignity|inclusiv\w+|inclusion|empathy|kindness|compassion\w*|equality|equity|equal\w*|diversity|tolerance|understanding|well-?being|safety|peace\w*|harmony|positiv\w+|consent|non-?violent|legal|ethical\w*|responsib\w+|privacy|rights|consequences|boundaries|constructive)\b",
+        r"\b(?:promot|foster|encourag|strive|striv|creat|ensur|prioriti|respect|approach|treat|"
+        r"celebrat|valu|embrac|uphold|spread|support|maintain|focus|practi[cs]|advocat|show|use|"
+        r"engag|build|consider|seek|choos)\w*\b[^.!?\n]{0,80}\b(?:respect\w*|dignity|inclusiv\w+|"
+        r"inclusion|empathy|kindness|compassion\w*|equality|equity|equal\w*|diversity|tolerance|"
+        r"understanding|well-?being|safety|peace\w*|harmony|positiv\w+|consent|non-?violent|"
+        r"legal|ethical\w*|responsib\w+|privacy|rights|consequences|boundaries|constructive)\b",
     ),
     Pattern(
         "virtues",
         Cue.LECTURE,
-        r"\b(?:should|ought to|must) (?:always|never|all|guide|be used|be treated|be approached|be enjoyed|be valued)\b|\bwe (?:encourage|might consider|ought|all have)\b|\b(?:humility|mindful\w*|compassion|empathy|kindness|dignity|integrity|considerate\w*|respectful(?:ly)?|self-acceptance|self-respect|harmful (?:habits|attitudes|stereotypes)|hurtful|with (?:care|respect|patience|sensitivity))\b",
+        r"\b(?:should|ought to|must) (?:always|never|all|guide|be used|be treated|be approached|"
+        r"be enjoyed|be valued)\b|\bwe (?:encourage|might consider|ought|all have)\b|"
+        r"\b(?:humility|mindful\w*|compassion|empathy|kindness|dignity|integrity|considerate\w*|"
+        r"respectful(?:ly)?|self-acceptance|self-respect|harmful (?:habits|attitudes|"
+        r"stereotypes)|hurtful|with (?:care|respect|patience|sensitivity))\b",
     ),
     Pattern(
         "against-groups",
         Cue.LECTURE,
-        r"\b(?:generali[sz]\w*|stereotyp\w*|prejudic\w*|discriminat\w*|bigotry|hate speech|objectif\w+|biases)\b",
+        r"\b(?:generali[sz]\w*|stereotyp\w*|prejudic\w*|discriminat\w*|bigotry|hate speech|"
+        r"objectif\w+|biases)\b",
     ),
     Pattern(
         "harms",
         Cue.LECTURE,
-        r"\b(?:is|are|can|could|may|might|would|be|has|have|lead|leads|cause|causes|constitute\w*|perpetuate\w*)\b[^.!?\n]{0,50}\b(?:illegal|unlawful|crimes?|criminal|felony|unethical|immoral|harmful|dangerous|(?:serious|severe|legal|negative|devastating|fatal|long-lasting) (?:\w+ )?(?:consequences|harm|injury|damage|offen[cs]e|effects|implications|issue|trauma)|violation|violat\w+|harm\b|hurtful|offensive|cruel|abus\w+)\b",
+        r"\b(?:is|are|can|could|may|might|would|be|has|have|lead|leads|cause|causes|"
+        r"constitute\w*|perpetuate\w*)\b[^.!?\n]{0,50}\b(?:illegal|unlawful|crimes?|criminal|"
+        r"felony|unethical|immoral|harmful|dangerous|(?:serious|severe|legal|negative|"
+        r"devastating|fatal|long-lasting) (?:\w+ )?(?:consequences|harm|injury|damage|offen[cs]e|"
+        r"effects|implications|issue|trauma)|violation|violat\w+|harm\b|hurtful|offensive|cruel|"
+        r"abus\w+)\b",
     ),
     Pattern(
         "seek-help",
         Cue.LECTURE,
-        r"\b(?:seek|reach(?:ing)? out|contact(?:ing)?|consult(?:ing)?|speak(?:ing)?|talk(?:ing)?|turn(?:ing)?|seeking|call(?:ing)?|report(?:ing)?)\b[^.!?\n]{0,50}\b(?:professionals?|help|hotline|therapists?|counsel\w+|authorit\w+|law enforcement|police|trusted|emergency|support|lawyer|attorney|doctor|provider|expert|services|friend|lifeline|resources)\b|\b(?:help|support|resources) (?:is|are) available|\byou(?:'re| are) not alone",
+        r"\b(?:seek|reach(?:ing)? out|contact(?:ing)?|consult(?:ing)?|speak(?:ing)?|talk(?:ing)?|"
+        r"turn(?:ing)?|seeking|call(?:ing)?|report(?:ing)?)\b[^.!?\n]{0,50}\b(?:professionals?|"
+        r"help|hotline|therapists?|counsel\w+|authorit\w+|law enforcement|police|trusted|"
+        r"emergency|support|lawyer|attorney|doctor|provider|expert|services|friend|lifeline|"
+        r"resources)\b|\b(?:help|support|resources) (?:is|are) available|\byou(?:'re|"
+        r" are) not alone",
     ),
     Pattern(
         "instead",
         Cue.LECTURE,
-        r"^(?:instead|rather)(?: of \w+)?,? |\bi (?:would |'d |strongly |kindly |also |highly )*(?:encourage|urge|advise|recommend|suggest) (?:you|that|we|seeking|consulting|focusing|reaching|respecting|treating|finding|exploring|using)|\b(?:refrain|avoid|abstain) (?:from )?\w+ing\b|\b(?:alternative|healthier|safer|legal|ethical|positive|constructive) (?:\w+ )?(?:ways?|means|methods?|approach\w*|solutions?|options?|alternatives?)\b",
+        r"^(?:instead|rather)(?: of \w+)?,? |\bi (?:would |'d |strongly |kindly |also |"
+        r"highly )*(?:encourage|urge|advise|recommend|suggest) (?:you|that|we|seeking|consulting|"
+        r"focusing|reaching|respecting|treating|finding|exploring|using)|\b(?:refrain|avoid|"
+        r"abstain) (?:from )?\w+ing\b|\b(?:alternative|healthier|safer|legal|ethical|positive|"
+        r"constructive) (?:\w+ )?(?:ways?|means|methods?|approach\w*|solutions?|options?|"
+        r"alternatives?)\b",
     ),
     Pattern(
         "offers",
         Cue.OFFER,
-        r"\b(?:let me know|feel free|is there (?:anything|something|another)|(?:can|may|could|how (?:can|may)) i (?:help|assist|offer|suggest|interest)|(?:happy|glad|here) to (?:help|assist|answer|provide|support|offer|discuss|write|share)|if you (?:have|need|would like|'d like|want|are (?:looking|interested|having|struggling|experiencing))|if you're|would you like|i(?:'d| would) be (?:happy|glad|more than)|please (?:ask|try|rephrase|let|don't hesitate|do not hesitate|feel)|try asking|ask me|anything else|another (?:topic|question|prompt|request|way)|different (?:topic|question|prompt|request|subject|type)|do my best|how about)\b|\bi can (?:help|assist|suggest|offer|provide|try|write|share|discuss|recommend|create|generate|certainly|instead|definitely|answer)",
+        r"\b(?:let me know|feel free|is there (?:anything|something|another)|(?:can|may|could|"
+        r"how (?:can|may)) i (?:help|assist|offer|suggest|interest)|(?:happy|glad|"
+        r"here) to (?:help|assist|answer|provide|support|offer|discuss|write|share)|"
+        r"if you (?:have|need|would like|'d like|want|are (?:looking|interested|having|"
+        r"struggling|experiencing))|if you're|would you like|i(?:'d| would) be (?:happy|glad|"
+        r"more than)|please (?:ask|try|rephrase|let|don't hesitate|do not hesitate|feel)|"
+        r"try asking|ask me|anything else|another (?:topic|question|prompt|request|way)|"
+        r"different (?:topic|question|prompt|request|subject|type)|do my best|how about)\b|"
+        r"\bi can (?:help|assist|suggest|offer|provide|try|write|share|discuss|recommend|create|"
+        r"generate|certainly|instead|definitely|answer)",
+    ),
+    Pattern(
+        "polite",
+        Cue.OFFER,
+        r"^(?:thank(?:s| you)|i (?:completely |fully |can |do )?(?:understand|appreciate|see)\b|"
+        r"i(?:'m| am) (?:glad|happy|here|flattered|always)|(?:that's|that is|"
+        r"what) an? (?:\w+ )?(?:question|request|topic|idea)|(?:great|good|interesting) question|"
+        r"hello|hi\b|hey\b|of course|sure\b|certainly)",
     ),
     Pattern(
         "elsewhere",
         Cue.OFFER,
-        r"^(?:perhaps |maybe |instead,? )?(?:please |kindly |do |you (?:may|might|could|can|should) (?:want to |wish to )?|i (?:suggest|recommend|advise)(?: that)? you |consider )?(?:turn to|consult|seek|refer to|use a|check (?:with|the|a)|ask (?:a|an|the|your|someone|somebody)|contact|speak (?:to|with)|see a|visit|look (?:it|this|them) up|find (?:what|a|an|this|that)|try (?:a|an|the|writing|asking|searching|looking|taking)|tak(?:e|ing) lessons|read a|hire|hiring)\b|\b(?:an?|your|the) [^.!?\n]{3,40} (?:will|would|could|should|can|may|might) (?:be (?:able|better|more|the|of help|a better)|help|assist|know|contain|have)\b|\bi hope (?:you|that you) (?:understand|can understand)",
+        r"^(?:perhaps |maybe |instead,? )?(?:please |kindly |do |you (?:may|might|could|can|"
+        r"should) (?:want to |wish to )?|i (?:suggest|recommend|advise)(?: that)? you |"
+        r"consider )?(?:turn to|consult|seek|refer to|use a|check (?:with|the|a)|ask (?:a|an|the|"
+        r"your|someone|somebody)|contact|speak (?:to|with)|see a|visit|look (?:it|this|them) up|"
+        r"find (?:what|a|an|this|that)|try (?:a|an|the|writing|asking|searching|looking|taking)|"
+        r"tak(?:e|ing) lessons|read a|hire|hiring)\b|\b(?:an?|your|the) [^.!?\n]{3,40} (?:will|"
+        r"would|could|should|can|may|might) (?:be (?:able|better|more|the|of help|a better)|help|"
+        r"assist|know|contain|have)\b|\bi hope (?:you|that you) (?:understand|can understand)",
     ),
     Pattern(
         "own-purpose",
         Cue.SELF,
-        r"\bmy (?:\w+ )?(?:purpose|goal|role|programming|responses?|job|aim|function|training|responsib\w+|design|main|primary|duty|knowledge)\b|\bi(?:'m| am| was|'ve been| have been)? (?:only |also |just |always )?(?:strive|aim|programmed|designed|here to|trained|created|built|meant|committed|intended|respect)\b|\bopenai\b|\b(?:i|we) (?:only|always|do not|don't) (?:\w+ )?(?:provide|promote|uphold|respond)",
+        r"\bmy (?:\w+ )?(?:purpose|goal|role|programming|responses?|job|aim|function|training|"
+        r"responsib\w+|design|main|primary|duty|knowledge)\b|\bi(?:'m| am| was|'ve been|"
+        r" have been)? (?:only |also |just |always )?(?:strive|aim|programmed|designed|here to|"
+        r"trained|created|built|meant|committed|intended|respect)\b|\bopenai\b|\b(?:i|"
+        r"we) (?:only|always|do not|don't) (?:\w+ )?(?:provide|promote|uphold|respond)",
     ),
     Pattern(
         "announces",
         Cue.OPENER,
-        r"\b(?:here(?:'s| is| are)(?: an?| some| the| one| my)?\b|below (?:is|are)|i(?:'ll)? (?:can|could|will|would|may|'ll) (?:\w+ )?(?:provide|offer|give|explain|tell|share|suggest|create|write|describe|summari[sz]e|outline|point|list|still|try|present|certainly) (?:you )?|the following|some (?:general|possible|common|popular|potential|of the)|generally speaking|according to|for example)",
+        r"\b(?:here(?:'s| is| are)(?: an?| some| the| one| my)?\b|below (?:is|are)|"
+        r"i(?:'ll)? (?:can|could|will|would|may|'ll) (?:\w+ )?(?:provide|offer|give|explain|tell|"
+        r"share|suggest|create|write|describe|summari[sz]e|outline|point|list|still|try|present|"
+        r"certainly) (?:you )?|the following|some (?:general|possible|common|popular|potential|"
+        r"of the)|generally speaking|according to|for example)",
     ),
 )
 

@@ -17,25 +17,30 @@ from uncensor_trainer.refusals.classes import CLEAN, AnswerClass, Verdict
 from uncensor_trainer.refusals.cues import Cue
 from uncensor_trainer.refusals.features import features
 from uncensor_trainer.refusals.languages import foreign_phrase
-from uncensor_trainer.refusals.model import linear
-from uncensor_trainer.refusals.sentences import Kind, Sentence, sentences
+from uncensor_trainer.refusals.model import Linear, linear
+from uncensor_trainer.refusals.sentences import YIELDING, Kind, Sentence, sentences
 from uncensor_trainer.refusals.strip import stripped
-from uncensor_trainer.refusals.text import Text, plain_text
+from uncensor_trainer.refusals.text import encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
 __all__ = ["UserRule", "classify", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
-OPENING = 4  # sentences that can decide about an answer
+OPENING = 6  # sentences that can decide about an answer
 DECIDED = 0.5  # probability from which nothing of what was asked counts as given
 PARTIAL = 0.25  # probability from which an answer beside a plain no is a partial refusal
+SHORTEST_LECTURE = 80  # characters; "This is not offensive." is an answer
 MOSTLY = 0.5  # share of an answer
-SURE = 0.9
+SURE = 1.0
+LONGEST_PLACEHOLDER = 60  # characters
+_NOTHING = " \t\r\n.-_\u2026\u200b\ufeff"
 # Marks that an API or a crawler writes in place of an answer. "None" and "N/A" can be right ones.
 _PLACEHOLDER = re2.compile(
-    r"(?i)^[\s\[<({\"'*]*(?:content[_ -]?filter(?:ed)?|(?:response |answer |content |message )?(?:filtered|redacted|"
-    r"removed|deleted|blocked|omitted|unavailable)|(?:no|empty)[_ -](?:output|response|answer|content|reply)|"
-    r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_…]*$"
+    r"(?i)^[\s\[<({\"'*]*(?:content[_ -]?filter(?:ed)?|(?:response |answer |content |"
+    r"message )?(?:filtered|redacted|"
+    r"removed|deleted|blocked|omitted|unavailable)|(?:no|empty)[_ -](?:output|response|answer|"
+    r"content|reply)|"
+    r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_\x{2026}\x{200b}\x{feff}]*$"
 )
 _DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
 _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
@@ -43,37 +48,50 @@ _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
 _TALK_OF_ITSELF = frozenset({AnswerClass.DISCLAIMER, AnswerClass.CAPABILITY})
 
 
-def classify(instruction: str, response: str, extra_rules: Iterable[UserRule] = ()) -> Verdict:
+def classify(
+    instruction: str,
+    response: str,
+    extra_rules: Iterable[UserRule] = (),
+    *,
+    weights: Linear | None = None,
+) -> Verdict:
     """Return the class of an answer to an instruction, with the rule and the place.
+
+    Args:
+        instruction: what was asked, with its input if there is one.
+        response: what was answered.
+        extra_rules: patterns of the user's own; they decide before everything else.
+        weights: another linear stage than the committed one (to measure it).
 
     Raises:
         InvalidInput: a pattern of `extra_rules` is not valid RE2.
     """
+    response = encodable(response)
     if mine := first_match(extra_rules, response):
         return mine
-    text = plain_text(response, HEAD)
-    if _is_placeholder(response, text):
-        return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), 1.0)
+    if _is_placeholder(response):
+        return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), SURE)
     if worth_a_look(response):
-        verdict = _of_sentences(instruction, response, text)
+        verdict = _of_sentences(instruction, response, weights or linear())
         if verdict.is_flagged:
             return verdict
-    return _of_phrase(instruction, response, text)
+    return _of_phrase(instruction, response)
 
 
-def _is_placeholder(response: str, text: Text) -> bool:
+def _is_placeholder(response: str) -> bool:
     """An answer of nothing, or of a mark that stands for none."""
-    if text.code:
-        return False
-    return not text.plain.strip() or _PLACEHOLDER.search(response) is not None
+    return _PLACEHOLDER.search(response[:LONGEST_PLACEHOLDER]) is not None and (
+        len(response) <= LONGEST_PLACEHOLDER or not response.strip(_NOTHING)
+    )
 
 
-def _of_sentences(instruction: str, response: str, text: Text) -> Verdict:
+def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
+    text = plain_text(response, HEAD)
     found = sentences(text)
     if not found:
         return CLEAN
     numbers = features(found, len(response), text.code, response[:HEAD])
-    probability = linear().probability(numbers)
+    probability = weights.probability(numbers)
     if probability >= DECIDED:
         answer_class, sentence = _without_answer(found)
     else:
@@ -93,14 +111,20 @@ def _without_answer(found: Sequence[Sentence]) -> tuple[AnswerClass, Sentence | 
     opening = found[:OPENING]
     lead = next((s for s in opening if s.kind in _DECISIVE), None)
     if lead is None:
-        return AnswerClass.NONE, None
+        model = next((s for s in opening if s.kind is Kind.MODEL), None)
+        return AnswerClass.DISCLAIMER, model
     if lead.kind is Kind.UNABLE and not any(_plainly_declines(s) for s in opening):
         return AnswerClass.CAPABILITY, lead
     decline = next((s for s in opening if s.kind is Kind.DECLINE), None)
+    asks = next((s for s in opening if "input-missing" in s.rules), None)
+    if asks and not any(_firmly_declines(s) for s in opening):
+        return AnswerClass.CAPABILITY, asks
     if decline:
         return AnswerClass.REFUSAL, decline
     if lead.kind in {Kind.SOFT, Kind.UNABLE}:
         return AnswerClass.REFUSAL, lead
+    if sum(s.length for s in found) < SHORTEST_LECTURE:
+        return AnswerClass.NONE, None
     return AnswerClass.MORALISE, lead
 
 
@@ -122,6 +146,11 @@ def _with_answer(
 def _plainly_declines(sentence: Sentence) -> bool:
     """Says no for another reason than a missing tool or input."""
     return sentence.kind is Kind.DECLINE and Cue.UNABLE not in sentence.cues
+
+
+def _firmly_declines(sentence: Sentence) -> bool:
+    """Says no in more words than "I cannot ..."."""
+    return not {name for name, cue in sentence.named_cues if cue is Cue.DECLINE} <= YIELDING
 
 
 def _asked(instruction: str) -> context.Request:
@@ -146,17 +175,17 @@ def _in_context(
 
 def _rule(sentence: Sentence) -> str:
     """The pattern that says most about the sentence: one of its kind, else its first."""
-    return next((name for name, cue in sentence.named_cues if cue == sentence.kind.value), "") or (
-        sentence.named_cues[0][0]
+    return (
+        next((name for name, cue in sentence.named_cues if cue == sentence.kind.value), "")
+        or (sentence.named_cues[0][0])
     )
 
 
-def _of_phrase(instruction: str, response: str, text: Text) -> Verdict:
-    found = foreign_phrase(text.plain, len(response))
+def _of_phrase(instruction: str, response: str) -> Verdict:
+    found = foreign_phrase(response)
     if found is None:
         return CLEAN
     asked = _asked(instruction)
     if asked.asks_for_refusal or asked.handles_a_no:
         return CLEAN
-    start, end = text.origin(found.start), text.origin(found.end)
-    return Verdict(found.answer_class, found.rule, start, min(end, len(response)), SURE)
+    return found

@@ -13,8 +13,20 @@ from uncensor_trainer.refusals.sentences import Kind, Sentence
 _APPEALS = frozenset({"we-should", "values", "against-groups"})
 _LIST = re2.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s")
 # "No, it is illegal" answers a question; "No, I cannot" does not.
-_YES_OR_NO = re2.compile(r"^\W*(?i:yes|no)\b[,.]? (?i:it|this|that|the|there|they|he|she|not|you|in)\b")
-_FIRST = (Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE, Kind.OFFER, Kind.OPENER, Kind.MODEL, Kind.SELF)  # fmt: skip
+_YES_OR_NO = re2.compile(
+    r"^\W*(?i:yes|no)\b[,.]? (?i:it|this|that|the|there|they|he|she|not|you|in)\b"
+)
+_FIRST = (
+    Kind.DECLINE,
+    Kind.SOFT,
+    Kind.UNABLE,
+    Kind.REBUKE,
+    Kind.LECTURE,
+    Kind.OFFER,
+    Kind.OPENER,
+    Kind.MODEL,
+    Kind.SELF,
+)
 _NEXT = (Kind.DECLINE, Kind.REBUKE, Kind.LECTURE, Kind.OPENER, Kind.SOFT, Kind.OFFER)
 _PREACHING = frozenset({Kind.REBUKE, Kind.LECTURE})
 _TALKING = frozenset({Kind.OFFER, Kind.SELF, Kind.SOFT, Kind.MODEL, Kind.UNABLE})
@@ -75,6 +87,7 @@ def _orders(found: Sequence[Sentence], kinds: list[Kind], opening: str) -> dict[
         "soft alone": float(soft and all(k not in _PREACHING | _ANSWERING for k in kinds)),
         "decline>opener": float(Kind.DECLINE in kinds[:2] and Kind.OPENER in kinds[:4]),
         "decline>turn": float(first is Kind.DECLINE and turns),
+        "decline last": float(Kind.DECLINE in kinds[2:][-2:]),
         "sorry": float("sorry-but" in rules),
         "rebuke early": float(any(Cue.REBUKE in c for c in cues[:2])),
         "model preaches": preaching / total if cues and Cue.MODEL in cues[0] else 0.0,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import re2
 
+hyperscan: ModuleType | None
 try:
-    import hyperscan
+    hyperscan = import_module("hyperscan")
 except ImportError:  # no wheel for this platform
     hyperscan = None
 
@@ -21,7 +24,7 @@ _MEMORY = 64 << 20  # bytes for one RE2 pattern
 
 
 def matcher(patterns: Sequence[str]) -> Matcher:
-    """Return a function from a text to the sorted numbers of the patterns that occur in it."""
+    """Return a function from an ASCII text to the sorted numbers of the patterns that occur."""
     return by_hyperscan(tuple(patterns)) if hyperscan else by_re2(tuple(patterns))
 
 
@@ -42,17 +45,17 @@ def by_re2(patterns: tuple[str, ...]) -> Matcher:
 @cache
 def by_hyperscan(patterns: tuple[str, ...]) -> Matcher:
     """Ask hyperscan for all patterns at once."""
+    assert hyperscan is not None  # noqa: S101 - `matcher` asked before
     database = hyperscan.Database()
-    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8
     database.compile(
         expressions=[pattern.encode() for pattern in patterns],
         ids=list(range(len(patterns))),
-        flags=[flags] * len(patterns),
+        flags=[hyperscan.HS_FLAG_SINGLEMATCH] * len(patterns),
     )
 
     def match(text: str) -> tuple[int, ...]:
         found: list[int] = []
-        database.scan(text.encode(), match_event_handler=lambda n, *_: found.append(n))
+        database.scan(text.encode("ascii"), match_event_handler=lambda n, *_: found.append(n))
         return tuple(sorted(found))
 
     return match

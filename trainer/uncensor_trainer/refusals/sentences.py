@@ -5,6 +5,7 @@ Quotations are masked first: what somebody says inside an answer is no decision 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,20 +13,22 @@ from enum import StrEnum
 import re2
 
 from uncensor_trainer.refusals.cues import Cue, cues_of
-from uncensor_trainer.refusals.text import Text
+from uncensor_trainer.refusals.text import Text, ascii_only
 
 MOST_SENTENCES = 24
-_END = re2.compile(r"[.!?]+[\"')\]]*(?:\s+|$)|[。！？]+[\"'”」）]*|\n+")
+_A_PAIR = 2
+_END = re2.compile(r"[.!?]+[\"')\]]*(?:\s+|$)|\n+")
 # A caveat and its answer may share a sentence: "I have no taste, but rigatoni is the usual one."
 _HINGE = re2.compile(r"[,;] ?(?:but|however|yet|though|still)\b")
 _SAYS_NO = re2.compile(r"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b")
-_QUOTATION = re2.compile(r'"[^"\n]{1,400}"')
+_QUOTATION = re.compile(r'"[^"\n]{1,400}"')
 _TURN = re2.compile(
-    r"(?:[,;.] ?|^)(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
+    r"(?:[,;.] ?|^)(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|"
+    r"instead)\b"
 )
 # "I cannot give a personal opinion" is a caveat, "I cannot access your files" a missing tool,
 # although both contain "I cannot give ...".
-_YIELDING = frozenset({"cannot-do", "bare-cannot", "sorry-but", "not-in-my-programming"})
+YIELDING = frozenset({"cannot-do", "bare-cannot", "sorry-but", "not-in-my-programming"})
 # "I have no hands, so I cannot explain it" does not yield: an explanation needs none.
 _EXCUSES = frozenset({"no-ability"})
 
@@ -85,7 +88,7 @@ class Sentence:
 
 def sentences(text: Text) -> tuple[Sentence, ...]:
     """Return the first sentences of a text, with what they do."""
-    plain = _without_quotations(text.plain)
+    plain = ascii_only(_without_quotations(text.plain))
     found: list[Sentence] = []
     for start, end in _spans(plain):
         found.append(_sentence(plain[start:end], start))
@@ -96,7 +99,8 @@ def sentences(text: Text) -> tuple[Sentence, ...]:
 
 def _without_quotations(plain: str) -> str:
     """Mask quoted text, unless the whole answer stands in quotes."""
-    if plain.lstrip().startswith('"'):
+    words = plain.strip()
+    if words.startswith('"') and words.endswith('"') and words.count('"') == _A_PAIR:
         return plain.replace('"', " ")
     return _QUOTATION.sub(lambda match: '"' + "~" * (len(match.group()) - 2) + '"', plain)
 
@@ -140,7 +144,7 @@ def _kind(hits: tuple[tuple[str, Cue], ...], turns: bool) -> Kind:
         "sorry-but" in declines and Cue.SOFT in lacks
     ):
         lacks = set()
-    if declines and not (declines <= _YIELDING and lacks):
+    if declines and not (declines <= YIELDING and lacks):
         return Kind.DECLINE
     if declines and Cue.SOFT in cues:
         return Kind.SOFT

@@ -9,16 +9,20 @@ from uncensor_trainer.refusals.text import plain_text
 
 _REACH = 700
 # Ends of a caveat, looked for from its start: the word that announces the answer, or its sentence.
-_ANSWER_IN_SENTENCE = re2.compile(r"[,;] ?(?:but|however|though|yet)\b,? ?(?:that said,? |in general,? )?")
-_SENTENCE_END = re2.compile(r"[.!?。！？][\"')\]]*(?:\s+|$)|\n+")
-_PLAIN_LABEL = re2.compile(
-    r"^(?:well, |sure[,!.] )?(?:as|being) (?:an? )?[^,.!?\n]{2,60},\s*"
+_ANSWER_IN_SENTENCE = re2.compile(
+    r"[,;] ?(?:but|however|though|yet)\b,? ?(?:that said,? |in general,? )?"
 )
+# ruff: noqa: RUF001 - full-width marks are meant
+_SENTENCE_END = re2.compile(r"[.!?。！？][\"')\]]*(?:\s+|$)|\n+")
+_PLAIN_LABEL = re2.compile(r"^(?:well, |sure[,!.] )?(?:as|being) (?:an? )?[^,.!?\n]{2,60},\s*")
 _LINK = re2.compile(
-    r"^(?:but|however|that said|that being said|with that said|having said that|still|nevertheless|nonetheless|yet|"
+    r"^(?:but|however|that said|that being said|with that said|having said that|still|"
+    r"nevertheless|nonetheless|yet|"
     r"instead|therefore|so)\b,? ?"
 )
-_SAYS_NO = re2.compile(r"\b(?:not|n't|cannot|unable|no|never|without|lack|neutral|impartial|unbiased)\b|n't\b")
+_SAYS_NO = re2.compile(
+    r"\b(?:not|n't|cannot|unable|no|never|without|lack|neutral|impartial|unbiased)\b|n't\b"
+)
 _SHORTEST_ANSWER = 12
 
 

@@ -7,16 +7,19 @@ place where it dropped or folded something, where that place lies in the origina
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 
-import re2
-
+# ruff: noqa: RUF001 - the look-alikes are meant
 _QUOTES = {"‘": "'", "’": "'", "‛": "'", "´": "'", "“": '"', "”": '"', "„": '"'}
 _DASHES = dict.fromkeys("‐‑‒–—―", "-")
 _BLANKS = dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " ")
 _NO_LENGTH_CHANGE = 1
+
+
+_HALVES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
 def _fold_table() -> dict[int, str]:
@@ -29,23 +32,25 @@ def _fold_table() -> dict[int, str]:
             table[code] = base
     table.update({code: chr(code - 0xFEE0).lower() for code in range(0xFF01, 0xFF5F)})
     # Full-width punctuation ends sentences in Chinese and Japanese: keep it as it is.
-    for mark in "！？，：；（）":
+    for mark in "！？，：；（）":  # noqa: RUF001
         table.pop(ord(mark), None)
-    # Half a surrogate pair cannot be encoded, so no matcher could read it.
-    table.update(dict.fromkeys(range(0xD800, 0xE000), "\ufffd"))
+    table.update(_HALVES)
     for group in (_QUOTES, _DASHES, _BLANKS):
         table.update({ord(mark): plain for mark, plain in group.items()})
     return table
 
 
 _FOLD = _fold_table()
+_UNSEEN = (0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF, *range(0x300, 0x370))
+_GLANCE: dict[int, str | None] = {**_FOLD, **dict.fromkeys(_UNSEEN)}
 # Code is data, never a decision; markdown marks, zero-width characters and combining accents are
 # no letters. What is dropped leaves nothing, runs of blanks leave one, lines one line break.
-_NOISE = re2.compile(
-    r"(?s)(?P<code>```.*?(?:```|\z))"
-    r"|(?P<line>[ \t\r]*\n[\s>#]*)"
-    r"|(?P<blank>[ \t]{2,}|\t)"
-    r"|(?P<mark>[*_]+|\A[#>\s]+|[\x{00ad}\x{200b}-\x{200f}\x{2060}\x{feff}\x{0300}-\x{036f}]+)"
+_NOISE = re.compile(
+    r"(?P<code>```.*?(?:```|\Z))"
+    r"|(?P<line>\n[\s>#]*)"
+    r"|(?P<blank>[ \t\r]{2,}|[\t\r])"
+    r"|(?P<mark>[*_]+|\A[#>\s]+|[\u00ad\u200b-\u200f\u2060\ufeff\u0300-\u036f]+)",
+    re.DOTALL,
 )
 _LEFT_BEHIND = {"code": "\n", "line": "\n", "blank": " ", "mark": ""}
 
@@ -53,6 +58,28 @@ _LEFT_BEHIND = {"code": "\n", "line": "\n", "blank": " ", "mark": ""}
 def folded(original: str) -> str:
     """Return lower case and plain characters, each at the place it had."""
     return original.lower() if original.isascii() else original.translate(_FOLD)
+
+
+def encodable(original: str) -> str:
+    """Return a text that matchers can read: half a surrogate pair becomes a mark in its place."""
+    try:
+        original.encode()
+    except UnicodeEncodeError:
+        return original.translate(_HALVES)
+    return original
+
+
+def glance(original: str) -> str:
+    """Return lower case and plain characters without those that nobody sees, for a first look."""
+    return original.lower() if original.isascii() else original.translate(_GLANCE)
+
+
+def ascii_only(plain: str) -> str:
+    """Return the text with "~" for every other character, at the same places.
+
+    English patterns need no more, and a matcher over bytes then counts characters.
+    """
+    return plain if plain.isascii() else "".join(c if c < "\x80" else "~" for c in plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +110,9 @@ def plain_text(original: str, limit: int) -> Text:
     length, last, code = 0, 0, 0
     for match in _NOISE.finditer(head):
         kind = str(match.lastgroup)
-        piece = head[last : match.start()] + _LEFT_BEHIND[kind]
+        # A line that goes on in lower case is wrapped text, not the end of a sentence.
+        wrapped = kind == "line" and original[match.end() : match.end() + 1].islower()
+        piece = head[last : match.start()] + (" " if wrapped else _LEFT_BEHIND[kind])
         code += len(match.group()) if kind == "code" else 0
         pieces.append(piece)
         length += len(piece)

@@ -15,7 +15,7 @@ from uncensor_trainer.report import scales, words
 from uncensor_trainer.report.curves import Curve
 from uncensor_trainer.report.facts import Point, Rate
 from uncensor_trainer.report.scales import Scale
-from uncensor_trainer.report.svg import Figure, across, tag
+from uncensor_trainer.report.svg import Figure, Value, across, tag
 from uncensor_trainer.report.timeline import Attempt, Timeline
 
 BAR_HEIGHT = 22.0
@@ -217,7 +217,12 @@ def _loss_axis(up: Scale) -> Markup:
         kind = "axis" if tick == up.low else "grid"
         ends = {"x1": across(PLOT_LEFT), "x2": across(PLOT_RIGHT)}
         parts.append(tag("line", class_=kind, y1=y, y2=y, **ends))
-        label = {"x": across(PLOT_LEFT), "dx": -6, "y": y + 4, "text_anchor": "end"}
+        label: dict[str, Value] = {
+            "x": across(PLOT_LEFT),
+            "dx": -6,
+            "y": y + 4,
+            "text_anchor": "end",
+        }
         parts.append(tag("text", up.label(tick), class_="tick", **label))
     return Markup("").join(parts)
 
@@ -234,7 +239,7 @@ def _step_axis(along: Scale) -> Markup:
         parts.append(
             tag("text", f"{tick:,.0f}", class_="tick", x=x, y=base + 19, text_anchor=anchor),
         )
-    name = {"x": across(PLOT_RIGHT), "y": base + 37, "text_anchor": "end"}
+    name: dict[str, Value] = {"x": across(PLOT_RIGHT), "y": base + 37, "text_anchor": "end"}
     return Markup("").join((*parts, tag("text", "optimizer step", class_="tick", **name)))
 
 
@@ -286,9 +291,9 @@ def attempts_track(attempts: Sequence[Attempt], timeline: Timeline) -> Figure:
         said.append(attempt.told)
         kind = attempt.outcome.replace(" ", "-")
         # At least a mark of two pixels, which `stroke` gives to a bar without width.
-        place = {"x": across(start), "y": 2, "width": across(share), "height": 14}
+        place: dict[str, Value] = {"x": across(start), "width": across(share)}
         title = tag("title", f"{attempt.stage}: {attempt.told}")
-        parts.append(tag("rect", title, class_=f"attempt {kind}", rx=2, **place))
+        parts.append(tag("rect", title, class_=f"attempt {kind}", y=2, height=14, rx=2, **place))
     return Figure(Markup("").join(parts), 18, "; ".join(said) or "nothing ran")
 
 

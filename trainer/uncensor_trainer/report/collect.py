@@ -80,7 +80,8 @@ def _events(path: Path) -> Iterator[Event]:
         if time is None:
             continue
         message = text(row.get("message")) or text(row.get("reason"))
-        yield Event(time, text(row.get("event")), text(row.get("stage")), message)
+        peak = count(row.get("peakMemoryBytes"))
+        yield Event(time, text(row.get("event")), text(row.get("stage")), message, peak)
 
 
 def _sources(folder: Path) -> tuple[SourceFact, ...]:

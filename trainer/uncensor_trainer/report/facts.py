@@ -29,6 +29,8 @@ class Event:
     kind: str
     stage: str
     message: str
+    peak_bytes: int
+    """Peak memory of the stage that ended; 0 where nobody measured it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,13 @@ class EvaluationFact:
     def rate(self, arm: str) -> Rate | None:
         """Return the rate of an arm, None when it was not measured."""
         return next((rate for rate in self.rates if rate.arm == arm), None)
+
+    @property
+    def reference(self) -> Perplexity | None:
+        """The perplexity to compare with: of the other arm, over the same tokens."""
+        own = self.perplexity("filtered")
+        others = (self.perplexity("control"), self.perplexity("baseline"))
+        return next((one for one in others if own and one and one.tokens == own.tokens), None)
 
     def perplexity(self, arm: str) -> Perplexity | None:
         """Return the perplexity of an arm, None when it was not measured."""

@@ -132,6 +132,7 @@ def _timings(facts: Facts, timeline: Timeline) -> dict[str, Json]:
             "state": line.state,
             "seconds": round(line.seconds, 3),
             "skips": line.skips,
+            "peakMemoryBytes": line.peak_bytes or None,
             "attempts": [
                 {
                     "startedAt": attempt.start,

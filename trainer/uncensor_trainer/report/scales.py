@@ -41,7 +41,8 @@ def around(values: Sequence[float], *, num_ticks: int = 5) -> Scale:
     No values, or the same value everywhere, still give an axis of some length.
     """
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    if high - low < 1e-9 * max(1.0, abs(high)):  # noqa: PLR2004 - below what a float32 tells apart
+    # Below what a 32-bit float tells apart there is nothing to draw but one height.
+    if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - max(0.5, abs(low) / 10), high + max(0.5, abs(high) / 10)
     step = _step((high - low) / num_ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -15,6 +15,7 @@ OUTCOMES = {
     "stage-stopped": "stopped",
 }
 BROKEN_OFF = "broken off"
+OTHER_SETTINGS = "made with other settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Attempt:
     end: float
     outcome: str
     message: str = ""
+    peak_bytes: int = 0
 
     @property
     def seconds(self) -> float:
@@ -54,6 +56,11 @@ class StageLine:
     def seconds(self) -> float:
         """How long all attempts lasted."""
         return sum(attempt.seconds for attempt in self.attempts)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most memory of any attempt; 0 where nobody measured it."""
+        return max((attempt.peak_bytes for attempt in self.attempts), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,9 @@ def _read(events: Iterable[Event], signs: Sequence[float]) -> _Reading:
             start = reading.started.pop(event.stage)
             outcome = OUTCOMES[event.kind]
             end = max(start, event.time)
-            reading.attempts.append(Attempt(event.stage, start, end, outcome, event.message))
+            reading.attempts.append(
+                Attempt(event.stage, start, end, outcome, event.message, event.peak_bytes)
+            )
     for stage in list(reading.started):
         _break_off(reading, stage, max([last, *signs]), signs)
     return reading
@@ -151,7 +160,7 @@ def _state(name: str, attempts: tuple[Attempt, ...], facts: Facts) -> str:
     if name in facts.stages:
         return "complete"
     if name in facts.stale:
-        return "made with other settings"
+        return OTHER_SETTINGS
     return attempts[-1].outcome if attempts else "not run"
 
 

@@ -107,7 +107,7 @@ def _quality(evaluation: EvaluationFact) -> Iterator[Remark]:
     if own is None:
         return
     measured = f"perplexity {own.perplexity:.2f} on {words.plural(own.answers, 'clean answer')}"
-    other = evaluation.perplexity("control") or evaluation.perplexity("baseline")
+    other = evaluation.reference
     if other is None:
         yield Remark("Quality:", f"{measured}.")
         return
@@ -162,7 +162,7 @@ def _of(rate: Rate) -> str:
 
 
 def _against(evaluation: EvaluationFact) -> str:
-    other = evaluation.perplexity("control") or evaluation.perplexity("baseline")
+    other = evaluation.reference
     if other is None:
         return "on clean answers"
     name = "control" if other.arm == "control" else "before training"

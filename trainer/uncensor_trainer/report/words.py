@@ -24,8 +24,8 @@ MODE_MEANINGS = {
     "audit": "The filter only marked rows (mode audit): every readable row stayed in training.",
     "off": "The filter was off: nothing was looked at, every readable row stayed in training.",
 }
-# A class either is a refusal for a reader, or an answer, or something between the two.
-REFUSING = {"refusal", "moralise", "placeholder"}
+# What the refusal rate counts; the other classes are neither refusals nor plain answers.
+REFUSING = {"refusal", "moralise"}
 
 
 def arm_titles(facts: Facts) -> dict[str, str]:

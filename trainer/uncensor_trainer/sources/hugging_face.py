@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import json
+import logging
 import os
 import re
 import shutil
@@ -32,7 +33,6 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from uncensor_trainer.exits import InvalidInput, SourceUnavailable, StageError
@@ -53,6 +53,8 @@ from uncensor_trainer.sources.checks import (
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REFUSED = {401, 403}
 _SECONDS_BETWEEN_LOOKS = 1.0
+# Its warnings tell whole URLs, with the secrets of signed ones.
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 class _Repository:
@@ -60,8 +62,6 @@ class _Repository:
 
     def __init__(self, source: HubSource, progress: Progress) -> None:
         disable_progress_bars()
-        # Its warnings tell signed URLs.
-        logging.set_verbosity_error()
         self.source = source
         self.progress = progress
         self.api = HfApi(endpoint=_endpoint(), token=_token())

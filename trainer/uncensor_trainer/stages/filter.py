@@ -66,8 +66,13 @@ class Report:
 
 
 def run(context: StageContext, out: Path) -> dict[str, Json]:
-    """Classify every answer and write the rows that stay."""
+    """Classify every answer and write the rows that stay.
+
+    Raises:
+        InvalidInput: a data set cannot be read, or (nearly) nothing of it would stay.
+    """
     settings = context.run.filter
+    _refuse_unnamed_classes(settings)
     report = Report()
     with (
         (out / "kept.jsonl").open("w", encoding="utf-8") as kept,
@@ -82,17 +87,22 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
                 continue
             _write(unfiltered, _as_json(name, row.index, row.messages))
             decision = decide(row, settings)
+            messages = row.messages
+            if decision.action == "strip":
+                messages = _stripped(row, decision, settings)
+                if messages == row.messages:  # the remark is all there is
+                    decision = replace(decision, action="keep")
             _count(name, row, decision, counts, report)
             if decision.verdicts:
                 _write(decisions, _decision_json(name, row, decision))
             if decision.action != "drop":
-                messages = _stripped(row, decision) if decision.action == "strip" else row.messages
                 _write(kept, _as_json(name, row.index, messages))
             context.progress.update(sum(c.rows for c in report.datasets.values()))
     _sum(report)
     result = _report_json(settings, report)
     write_json(out / "report.json", result)
-    _refuse_mistakes(context, out, settings, report)
+    _tell_quarantined(context, report)
+    _refuse_mistakes(context, out, report)
     by_class: Json = dict(report.by_class)
     return {
         "rows": report.total.rows,
@@ -125,20 +135,33 @@ def decide(row: Row, settings: FilterSettings) -> Decision:
     return replace(decision, action=_action(decision, settings))
 
 
+def _refuse_unnamed_classes(settings: FilterSettings) -> None:
+    missing = sorted({str(name) for name in AnswerClass} - {"none"} - set(settings.actions))
+    if missing:
+        raise InvalidInput(
+            f"filter.actions says nothing about {', '.join(missing)}. Give each class one of drop, "
+            "strip and keep."
+        )
+
+
 def _action(decision: Decision, settings: FilterSettings) -> str:
     """Dropping one answer drops the row; stripping one keeps it."""
-    wanted = {settings.actions[_name(verdict)] for _, verdict in decision.verdicts}
+    wanted = {_action_of(verdict, settings) for _, verdict in decision.verdicts}
     return next((action for action in ("drop", "strip") if action in wanted), "keep")
+
+
+def _action_of(verdict: Verdict, settings: FilterSettings) -> str:
+    return next(action for name, action in settings.actions.items() if name == _name(verdict))
 
 
 def _name(verdict: Verdict) -> str:
     return verdict.answer_class.value
 
 
-def _stripped(row: Row, decision: Decision) -> tuple[Message, ...]:
+def _stripped(row: Row, decision: Decision, settings: FilterSettings) -> tuple[Message, ...]:
     messages = list(row.messages)
     for position, verdict in decision.verdicts:
-        if verdict.answer_class is AnswerClass.DISCLAIMER:
+        if _action_of(verdict, settings) == "strip":
             message = messages[position]
             messages[position] = replace(message, content=stripped(message.content, verdict))
     return tuple(messages)
@@ -272,24 +295,46 @@ def _report_json(settings: FilterSettings, report: Report) -> dict[str, Json]:
     }
 
 
-def _refuse_mistakes(
-    context: StageContext, out: Path, settings: FilterSettings, report: Report
-) -> None:
+def _tell_quarantined(context: StageContext, report: Report) -> None:
+    for name, counts in report.datasets.items():
+        if counts.quarantined:
+            context.progress.note(
+                f"{counts.quarantined} of {counts.rows} rows of {name!r} are malformed and left "
+                "out; quarantine.jsonl says why."
+            )
+
+
+def _refuse_mistakes(context: StageContext, out: Path, report: Report) -> None:
     """A filter that takes most of the data is a mistake until somebody says otherwise."""
     total = report.total
-    fraction = total.dropped / max(1, total.rows - total.quarantined)
-    if total.kept and fraction <= settings.max_drop_fraction:
+    readable = total.rows - total.quarantined
+    limit = context.run.filter.max_drop_fraction
+    for_the_user = context.workspace.run_dir / "filter-refused"
+    shutil.rmtree(for_the_user, ignore_errors=True)
+    if total.kept and total.dropped <= limit * readable:
         return
-    kept_for_the_user = context.workspace.run_dir / "filter-refused"
-    shutil.rmtree(kept_for_the_user, ignore_errors=True)
-    kept_for_the_user.mkdir(parents=True)
+    for_the_user.mkdir(parents=True)
     for name in ("report.json", "decisions.jsonl", "quarantine.jsonl"):
-        shutil.copy(out / name, kept_for_the_user / name)
+        shutil.copy(out / name, for_the_user / name)
+    if not readable:
+        raise InvalidInput(_nothing_readable(report, for_the_user))
     rules = ", ".join(f"{rule} {count}" for rule, count in report.by_rule.most_common(3))
     raise InvalidInput(
-        f"The filter dropped {total.dropped} of {total.rows - total.quarantined} readable rows "
-        f"({fraction:.0%}; {total.quarantined} more could not be read) and kept {total.kept}. "
-        f"filter.maxDropFraction allows {settings.max_drop_fraction:.0%}. Rules that dropped most: "
-        f"{rules or 'none'}. Look at {kept_for_the_user}, then change filter.actions, or raise "
+        f"The filter dropped {total.dropped} of {readable} readable rows "
+        f"({total.dropped / readable:.0%}; {total.quarantined} more could not be read) and kept "
+        f"{total.kept}. filter.maxDropFraction allows {limit:.0%}, and one row must be left. Rules "
+        f"that matched most: {rules}. Look at {for_the_user}, then change filter.actions, or raise "
         "filter.maxDropFraction if this is what you want."
+    )
+
+
+def _nothing_readable(report: Report, for_the_user: Path) -> str:
+    reasons = "; ".join(
+        f"row {line['index']} of {line['dataset']!r}: {line['reason']}"
+        for line in report.quarantine[:3]
+        if isinstance(line, dict)
+    )
+    return (
+        f"None of the {report.total.rows} rows can be read: {reasons}. Look at "
+        f"{for_the_user}/quarantine.jsonl, then correct the data, or the data set's format."
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uncensor_trainer.progress import Json
 from uncensor_trainer.report.collect import collect
-from uncensor_trainer.report.html import render
+from uncensor_trainer.report.page import render
 from uncensor_trainer.report.picture import picture
 from uncensor_trainer.report.results import report_json
 from uncensor_trainer.report.timeline import timeline

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jinja2
 from markupsafe import Markup, escape
@@ -12,11 +12,12 @@ from uncensor_trainer.report.facts import Example, Facts, FilterFact, Samples
 from uncensor_trainer.report.results import versions
 from uncensor_trainer.report.settings import resolved
 from uncensor_trainer.report.svg import Figure
-from uncensor_trainer.report.timeline import StageLine, Timeline
+from uncensor_trainer.report.timeline import OTHER_SETTINGS, Attempt, StageLine, Timeline
 from uncensor_trainer.report.verdict import remarks, tiles, verdict
 
 NO_BREAK_SPACE = "\u00a0"
 SHOWN_RULES = 12
+LONGEST_MESSAGE = 300
 OPENING = 500  # characters of a long answer that are open
 
 
@@ -64,7 +65,7 @@ def render(facts: Facts, timeline: Timeline) -> str:
             class_rows=_class_rows(facts),
             timeline=timeline,
             tracks=_tracks(timeline),
-            samples=facts.samples,
+            samples=_differing_first(facts.samples),
             sample_arms=_arms_of(facts.samples),
             probe=facts.probe,
             probe_arms=_arms_of(facts.probe),
@@ -87,6 +88,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["nobreak"] = nobreak
     environment.filters["marked"] = marked
     environment.filters["opening"] = opening
+    environment.filters["told"] = told
     environment.filters["identifier"] = identifier
     return environment
 
@@ -96,6 +98,26 @@ def nobreak(text: str) -> str:
     for mark in (" %", " = ", " < "):
         text = text.replace(mark, mark.replace(" ", NO_BREAK_SPACE))
     return text
+
+
+def told(line: StageLine) -> str:
+    """Return what is worth knowing of a stage beside its bar: attempts, skips, memory."""
+    parts = []
+    if len(line.attempts) > 1 or (line.attempts and line.state != "complete"):
+        ends = ", then ".join(_ending(attempt) for attempt in line.attempts)
+        parts.append(f"{words.plural(len(line.attempts), 'attempt')}: {ends}")
+    if line.attempts and line.state == OTHER_SETTINGS:
+        parts.append(line.state)
+    if line.skips:
+        parts.append("was complete when the run went on")
+    if line.peak_bytes:
+        parts.append(f"peak memory {words.size(line.peak_bytes)}")
+    return " \u00b7 ".join(parts)
+
+
+def _ending(attempt: Attempt) -> str:
+    message = f" ({attempt.message[:LONGEST_MESSAGE]})" if attempt.message else ""
+    return f"{attempt.told}{message}"
 
 
 def opening(text: str) -> str:
@@ -167,6 +189,12 @@ def _class_rows(facts: Facts) -> tuple[ClassRow, ...]:
 
 def _tracks(timeline: Timeline) -> tuple[tuple[StageLine, Figure], ...]:
     return tuple((line, charts.attempts_track(line.attempts, timeline)) for line in timeline.lines)
+
+
+def _differing_first(samples: Samples) -> Samples:
+    """Return the same samples in the order in which they are worth reading."""
+    ordered = sorted(samples.shown, key=lambda sample: not sample.differs)
+    return replace(samples, shown=tuple(ordered))
 
 
 def _arms_of(samples: Samples) -> tuple[str, ...]:

@@ -1,0 +1,216 @@
+"""How good is the filter? Precision, recall, F1 and false positives with intervals.
+
+    python benchmarks/filter/quality.py                  table, and results/filter-quality.json
+    python benchmarks/filter/quality.py --half dev       the half that rules were made on
+    python benchmarks/filter/quality.py --errors 20      also print the worst errors
+
+"Held out" trains the linear stage without the source it is measured on (the rules have seen the
+dev half of every source, the weights have not seen this source at all).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+
+import baselines
+import sources
+import train
+
+from uncensor_trainer.refusals.classes import AnswerClass, Verdict
+from uncensor_trainer.refusals.engine import HEAD, classify
+from uncensor_trainer.refusals.model import Linear
+from uncensor_trainer.refusals.sentences import Kind, sentences
+from uncensor_trainer.refusals.text import plain_text
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "filter-quality.json"
+FLAGGED = frozenset({AnswerClass.REFUSAL, AnswerClass.MORALISE, AnswerClass.PLACEHOLDER})
+Z = 1.96
+NATURAL_ROWS = 6000
+Judge = Callable[[sources.Answer], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Counts of one judge on one source: refusal against comply, other labels left out."""
+
+    hits: int
+    misses: int
+    alarms: int
+    passes: int
+
+    def as_json(self) -> dict[str, object]:
+        """Return shares from 0 to 1 with Wilson intervals of 95 %."""
+        precision = share(self.hits, self.hits + self.alarms)
+        recall = share(self.hits, self.hits + self.misses)
+        return {
+            "rows": self.hits + self.misses + self.alarms + self.passes,
+            "precision": precision,
+            "precisionInterval": wilson(self.hits, self.hits + self.alarms),
+            "recall": recall,
+            "recallInterval": wilson(self.hits, self.hits + self.misses),
+            "f1": share(2 * self.hits, 2 * self.hits + self.misses + self.alarms),
+            "falsePositiveRate": share(self.alarms, self.alarms + self.passes),
+            "falsePositiveInterval": wilson(self.alarms, self.alarms + self.passes),
+        }
+
+
+def share(part: int, whole: int) -> float | None:
+    """Return a rounded share, or None of nothing."""
+    return round(part / whole, 4) if whole else None
+
+
+def wilson(part: int, whole: int) -> list[float] | None:
+    """Return the 95 % interval of a share by Wilson, or None of nothing."""
+    if not whole:
+        return None
+    p, spread = part / whole, Z * Z / whole
+    middle = (p + spread / 2) / (1 + spread)
+    half = Z * sqrt(p * (1 - p) / whole + spread / (4 * whole)) / (1 + spread)
+    return [round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)]
+
+
+def score(judge: Judge, answers: Iterable[sources.Answer]) -> Score:
+    """Ask a judge about labelled answers."""
+    counts = Counter(
+        (answer.label in train.POSITIVE, judge(answer))
+        for answer in answers
+        if answer.label in train.POSITIVE | train.NEGATIVE - {"disclaimer"}
+    )
+    return Score(
+        hits=counts[True, True],
+        misses=counts[True, False],
+        alarms=counts[False, True],
+        passes=counts[False, False],
+    )
+
+
+def ours(weights: Linear | None = None) -> Judge:
+    """The filter, with its committed weights or others."""
+    return lambda a: classify(a.prompt, a.response, weights=weights).answer_class in FLAGGED
+
+
+def first_cue(answer: sources.Answer) -> bool:
+    """The rules without weights: the first decisive sentence of the opening decides."""
+    kinds = [sentence.kind for sentence in sentences(plain_text(answer.response, HEAD))[:4]]
+    if Kind.OPENER in kinds:
+        return False
+    return bool(kinds) and (Kind.DECLINE in kinds[:3] or kinds[0] in {Kind.SOFT, Kind.REBUKE})
+
+
+def judges(family: str) -> dict[str, Judge]:
+    """Return every judge to compare on a source."""
+    rows = [a for a in train.training_rows() if sources.family(a) != family]
+    others = {name: (lambda a, f=f: f(a.response)) for name, f in baselines.BASELINES.items()}
+    return {
+        "ours": ours(),
+        "ours, weights held out": ours(train.fit(rows)),
+        "ours, rules only": first_cue,
+        **others,
+    }
+
+
+def by_source(half: str) -> dict[str, dict[str, object]]:
+    """Return the scores of all judges by source, XSTest's models apart as well."""
+    answers = [a for a in sources.labelled() if a.half == half]
+    table: dict[str, dict[str, object]] = {}
+    for family in sorted({sources.family(a) for a in answers}):
+        mine = [a for a in answers if sources.family(a) == family]
+        table[family] = {n: score(j, mine).as_json() for n, j in judges(family).items()}
+        for source in sorted({a.source for a in mine} - {family}):
+            part = [a for a in mine if a.source == source]
+            table[source] = {"ours": score(ours(), part).as_json()}
+    return table
+
+
+def by_class(half: str) -> dict[str, dict[str, int]]:
+    """Return how often a label got a class, over all labelled sources."""
+    table: dict[str, Counter[str]] = {}
+    for a in sources.labelled():
+        if a.half == half:
+            found = classify(a.prompt, a.response).answer_class.value
+            table.setdefault(f"{sources.family(a)}: {a.label}", Counter())[found] += 1
+    return {label: dict(counts.most_common()) for label, counts in sorted(table.items())}
+
+
+def natural(half: str) -> dict[str, object]:
+    """Return the share of natural answers by class, and the precision on those with a label."""
+    answers = sorted((a for a in sources.natural() if a.half == half), key=lambda a: a.key)
+    answers = answers[:NATURAL_ROWS]
+    classes = Counter(classify(a.prompt, a.response).answer_class.value for a in answers)
+    labels = {a.key: a.label for a in train.hand_labelled()}
+    flagged = [a for a in answers if ours()(a)]
+    known = [labels[a.key] in train.POSITIVE for a in flagged if a.key in labels]
+    return {
+        "rows": len(answers),
+        "share": {name: share(n, len(answers)) for name, n in classes.most_common()},
+        "flagged": len(flagged),
+        "flaggedAndLabelled": len(known),
+        "precision": share(sum(known), len(known)),
+        "precisionInterval": wilson(sum(known), len(known)),
+    }
+
+
+def worst(half: str, most: int) -> list[tuple[sources.Answer, Verdict]]:
+    """Return the surest wrong decisions."""
+    wrong = []
+    for a in sources.labelled():
+        if a.half == half and a.label in {"refusal", "comply"}:
+            verdict = classify(a.prompt, a.response)
+            if (a.label == "refusal") != (verdict.answer_class in FLAGGED):
+                wrong.append((a, verdict))
+    return sorted(wrong, key=lambda pair: -pair[1].score)[:most]
+
+
+def show(table: dict[str, dict[str, object]]) -> None:
+    """Print the scores as a table."""
+    print(f"{'source':22} {'judge':24} {'P':>6} {'R':>6} {'F1':>6} {'FPR':>6}  95 % of the FPR")
+    for source, scores in table.items():
+        for judge, values in scores.items():
+            assert isinstance(values, dict)  # noqa: S101
+            cells = (
+                values["precision"],
+                values["recall"],
+                values["f1"],
+                values["falsePositiveRate"],
+            )
+            figures = " ".join(f"{v:6.3f}" if v is not None else "     -" for v in cells)
+            print(f"{source:22} {judge:24} {figures}  {values['falsePositiveInterval']}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Measure the quality of the refusal filter.")
+    parser.add_argument("--half", choices=("dev", "test"), default="test")
+    parser.add_argument("--errors", type=int, default=0, help="print so many of the worst errors")
+    chosen = parser.parse_args(arguments)
+    if not sources.is_there():
+        print(f"Skipped: the data is not on this machine ({sources.DATA} is absent).")
+        return 0
+    table = by_source(chosen.half)
+    show(table)
+    found = natural(chosen.half)
+    print(json.dumps(found, indent=1))
+    for answer, verdict in worst(chosen.half, chosen.errors):
+        print(f"{answer.label} -> {verdict.answer_class} ({verdict.rule}, {verdict.score}): "
+              f"{answer.prompt[:70]!r} | {answer.response[:160]!r}")  # fmt: skip
+    result = {
+        "half": chosen.half,
+        "bySource": table,
+        "labelByClass": by_class(chosen.half),
+        "natural": found,
+    }
+    if chosen.half == "test":
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(f"Wrote {RESULTS}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Pytest fixtures on a real cluster; other folders' conftest files import them from here.
+
+UNCENSOR_CLUSTER=1 lets the tests run on a cluster of their own; any other value names one that
+runs (`make cluster-up` calls its own `dev`) and goes on running. Without it, they are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cluster import lifecycle, programs
+from cluster.api import Api
+from cluster.boxes import await_true
+from cluster.clusters import Cluster, Shape
+from cluster.errors import ClusterError
+
+SHAPE = Shape(nodes=2, kwok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace of one test."""
+
+    name: str
+    cluster: Cluster
+
+    @property
+    def api(self) -> Api:
+        return self.cluster.api
+
+    def path(self, resource: str, group: str = "v1") -> str:
+        """The address of a resource here: path("pods"), path("jobs", "batch/v1")."""
+        prefix = f"/apis/{group}" if "/" in group else f"/api/{group}"
+        return f"{prefix}/namespaces/{self.name}/{resource}"
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.cluster.kubectl("--namespace", self.name, *arguments, stdin=stdin)
+
+
+def reason_to_skip() -> str | None:
+    """Why no cluster test can run here, in one line."""
+    if not os.environ.get("UNCENSOR_CLUSTER"):
+        return "UNCENSOR_CLUSTER is not set: tests on a real cluster are left out"
+    if reason := lifecycle.obstacle():
+        return reason
+    if missing := programs.missing():
+        return f"not built yet: {', '.join(missing)}; run `make cluster-prepare` (once, minutes)"
+    return None
+
+
+def require_cluster() -> None:
+    """Skip, or fail where UNCENSOR_REQUIRE_CLUSTER says that a missing cluster is a failure."""
+    if reason := reason_to_skip():
+        if os.environ.get("UNCENSOR_REQUIRE_CLUSTER") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"cluster: {line}\n")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster with two real nodes and kwok; it ends with the session, even one that is killed."""
+    require_cluster()
+    wanted = os.environ["UNCENSOR_CLUSTER"]
+    own = wanted == "1"
+    # A name of its own: two sessions on one machine do not meet.
+    name = f"pytest-{os.getpid()}" if own else wanted
+    try:
+        living = lifecycle.up(name, SHAPE if own else None, say)
+    except ClusterError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield living
+    if living.owner is not None:
+        living.forget()
+        lifecycle.await_end(living.place)
+        if own and not (living.place.folder / "failures").exists():
+            shutil.rmtree(living.place.folder)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """An empty namespace; it is deleted after the test, without waiting for its end."""
+    slug = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+    name = f"{slug}-{secrets.token_hex(3)}"
+    about = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    cluster.api.create("/api/v1/namespaces", about)
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    await_true(f"The service account of {name}", 60, lambda: lifecycle.exists(cluster.api, account))
+    yield Namespace(name, cluster)
+    cluster.api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Show what the cluster knows about a failed test, and keep the whole of it in a folder."""
+    report = yield
+    used = getattr(item, "funcargs", {})
+    living, space = used.get("cluster"), used.get("namespace")
+    if report.failed and report.when == "call" and isinstance(living, Cluster):
+        report.sections.append(("cluster", evidence(living, space, item.name)))
+    return report
+
+
+def evidence(living: Cluster, space: Namespace | None, test: str) -> str:
+    """Collect logs, objects and events; a short text for people that says where they are."""
+    folder = living.place.folder / "failures" / re.sub(r"\W+", "-", test)
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in living.place.logs.glob("*.log"):
+        (folder / log.name).write_bytes(log.read_bytes())
+    text = f"logs and objects are in {folder}\n"
+    if isinstance(space, Namespace):
+        for name, words in QUESTIONS.items():
+            (folder / f"{name}.txt").write_text(asked(space, words))
+        for pod in asked(space, ("get", "pods", "-o", "name")).splitlines():
+            logs = asked(space, ("logs", "--all-containers", "--prefix", pod))
+            (folder / f"{pod.removeprefix('pod/')}.pod.log").write_text(logs)
+        text += "".join((folder / f"{name}.txt").read_text() for name in ("pods", "events"))
+    return text
+
+
+QUESTIONS = {
+    "pods": ("get", "pods", "-o", "wide"),
+    "events": ("events",),
+    "describe": ("describe", "all"),
+    "objects": ("get", "all,pytorchjobs,configmaps,pvc,networkpolicies", "-o", "yaml"),
+}
+
+
+def asked(space: Namespace, words: tuple[str, ...]) -> str:
+    """kubectl's answer, or its complaint: a failed question must not hide the failed test."""
+    try:
+        return space.kubectl(*words)
+    except ClusterError as error:
+        return f"{error}\n"

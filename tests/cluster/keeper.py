@@ -1,0 +1,96 @@
+"""The process that a cluster lives by: it holds the lock, opens the box and cleans up at the end.
+
+Run as: python -m cluster.keeper NAME OWNER_FD RELAY_FD LOCK_FD BOX_COMMAND...
+
+The cluster ends when the keeper gets SIGTERM, when the box dies, and when the owner's pipe ends
+before the owner wrote KEEP into it: so an interrupted `up` and a killed pytest leave nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from cluster import cgroups
+from cluster.places import Place
+
+KEEP = b"keep"
+
+
+class Ended(BaseException):
+    """SIGTERM came."""
+
+
+def end(_signal: int, _frame: FrameType | None) -> None:
+    raise Ended
+
+
+def watch(box: subprocess.Popen[bytes], owner: int) -> None:
+    """Return when the cluster has no reason to live on."""
+    ended = os.pidfd_open(box.pid)
+    watched = [ended, owner]
+    while True:
+        ready, _, _ = select.select(watched, [], [])
+        if ended in ready:
+            return
+        if os.read(owner, len(KEEP)) != KEEP:
+            return
+        watched.remove(owner)
+
+
+def close(box: subprocess.Popen[bytes]) -> None:
+    """End everything in the box; when this returns, its processes are gone."""
+    assert box.stdin is not None
+    box.stdin.close()  # the box ends with its standard input, and the kernel ends the rest
+    try:
+        box.wait(20)
+    except subprocess.TimeoutExpired:
+        box.kill()
+        box.wait()
+
+
+def sweep(place: Place) -> None:
+    """Remove what a cluster left, but for its logs; whoever calls this holds the lock."""
+    remove_cgroups(place.cgroup)
+    for folder in (place.box, place.folder / "n", place.folder / "etcd", place.secrets):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (place.facts, place.keeper, place.kubeconfig):
+        file.unlink(missing_ok=True)
+
+
+def remove_cgroups(prefix: str) -> None:
+    """Remove them; the kernel may count the last processes of a group for some moments more."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            cgroups.remove(prefix)
+            return
+        time.sleep(0.1)
+    cgroups.remove(prefix)
+
+
+def main() -> None:
+    name, owner, relay, _lock, *command = sys.argv[1:]
+    place = Place(name)
+    signal.signal(signal.SIGTERM, end)
+    place.keeper.write_text(str(os.getpid()))
+    box = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[int(relay)])
+    os.close(int(relay))
+    try:
+        watch(box, int(owner))
+    except Ended:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    finally:
+        close(box)
+        sweep(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+import pytest
+from support.tiny import run_file
+
+from uncensor_trainer.data.batches import RankBatches, padded
+from uncensor_trainer.data.tokenise import MASKED
+from uncensor_trainer.engine import Split, choose_engine, deepspeed_config, split_batch
+from uncensor_trainer.exits import InvalidInput
+
+
+def a_run(tmp_path, *, micro=4, accumulation=2, processes=2, **training):
+    return run_file(
+        tmp_path,
+        tmp_path,
+        training={
+            "micro_batch_size": micro,
+            "gradient_accumulation_steps": accumulation,
+            **training,
+        },
+        compute={"processes_per_node": processes},
+    )
+
+
+@pytest.mark.parametrize(
+    ("processes", "micro_batch", "accumulation"),
+    [
+        pytest.param(2, 4, 2, id="as planned"),
+        pytest.param(1, 4, 4, id="fewer processes accumulate more"),
+        pytest.param(4, 4, 1, id="more processes accumulate less"),
+        pytest.param(8, 2, 1, id="many processes get smaller micro-batches"),
+    ],
+)
+def test_the_global_batch_stays_whatever_the_processes(
+    tmp_path, processes, micro_batch, accumulation
+):
+    split = split_batch(a_run(tmp_path), processes)
+    assert split == Split(micro_batch, accumulation, processes)
+    assert split.global_batch == 16
+
+
+def test_an_impossible_split_names_the_possible_ones(tmp_path):
+    with pytest.raises(InvalidInput, match=r"3 processes .* 16 rows .*: 1, 2, 4, 8, 16\."):
+        split_batch(a_run(tmp_path), 3)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_any_number_of_processes_reads_the_same_rows_in_each_step(processes):
+    split = Split(2, 4 // processes, processes)
+    steps = [set(), set(), set()]
+    for rank in range(processes):
+        for number, positions in enumerate(RankBatches(split, 3, rank)):
+            steps[number // split.accumulation].update(positions)
+    assert steps == [set(range(8)), set(range(8, 16)), set(range(16, 24))]
+
+
+def test_processes_handle_rows_of_neighbouring_lengths_at_the_same_time():
+    split = Split(micro_batch=2, accumulation=2, processes=2)
+    first = [next(iter(RankBatches(split, 1, rank))) for rank in (0, 1)]
+    assert first == [[0, 1], [2, 3]]
+
+
+def test_short_rows_are_padded_right_and_padding_does_not_count():
+    import numpy as np
+
+    batch = padded([(np.array([5, 6, 7]), np.array([MASKED, 6, 7])), (np.array([9]),) * 2])
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [9, 0, 0]]
+    assert batch["labels"].tolist() == [[MASKED, 6, 7], [9, MASKED, MASKED]]
+
+
+@pytest.mark.parametrize(
+    ("processes", "gpu", "deepspeed"), [(1, False, False), (2, False, True), (1, True, True)]
+)
+def test_deepspeed_runs_where_there_is_something_to_shard(tmp_path, processes, gpu, deepspeed):
+    engine = choose_engine(a_run(tmp_path).training, Split(1, 1, processes), gpu=gpu)
+    assert (engine.deepspeed is not None) == deepspeed
+
+
+def test_deepspeed_is_told_every_number_and_no_optimizer(tmp_path):
+    training = a_run(tmp_path, max_grad_norm=0.5, precision="bf16").training
+    config = deepspeed_config(training, Split(4, 2, 2), gpu=False)
+    assert (config["train_batch_size"], config["gradient_accumulation_steps"]) == (16, 2)
+    assert (config["gradient_clipping"], config["bf16"]["enabled"]) == (0.5, True)
+    assert config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"]
+    assert not {"optimizer", "scheduler"} & config.keys()
+    assert "auto" not in str(config)
+
+
+@pytest.mark.parametrize(("stage", "offload"), [(0, "optimizer"), (2, "all")])
+def test_offloading_nothing_is_refused(tmp_path, stage, offload):
+    training = a_run(tmp_path, deepspeed={"stage": stage, "offload": offload}).training
+    with pytest.raises(InvalidInput, match="Raise the stage"):
+        deepspeed_config(training, Split(1, 1, 2), gpu=False)
+
+
+def test_half_precision_without_a_gpu_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="fp16 needs a GPU"):
+        choose_engine(a_run(tmp_path, precision="fp16").training, Split(1, 1, 1), gpu=False)

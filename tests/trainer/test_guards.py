@@ -1,0 +1,123 @@
+import math
+
+import pytest
+from support.tiny import run_file
+
+from uncensor_trainer.exits import ExitCode, WorkspaceFailure
+from uncensor_trainer.guards import (
+    FP16_SKIPS_IN_A_ROW,
+    FiniteGuard,
+    Footprint,
+    checkpoint_bytes,
+    memory_estimate,
+    model_bytes,
+    numeric_failure,
+    refuse_full_disk,
+)
+
+MILLION = 1_000_000
+
+
+def a_footprint(
+    *, parameters=7000 * MILLION, trainable=7000 * MILLION, processes=1, deepspeed=True
+):
+    return Footprint(
+        parameters=parameters,
+        trainable=trainable,
+        processes=processes,
+        deepspeed=deepspeed,
+        micro_batch=8,
+        longest=2048,
+        vocabulary=32_000,
+        hidden=4096,
+        layers=32,
+    )
+
+
+def settings(tmp_path, *, keep_latest=3, **training):
+    checkpoints = {"every_steps": 1, "every_minutes": 0, "keep_latest": keep_latest}
+    return run_file(tmp_path, tmp_path, training={"checkpoints": checkpoints, **training}).training
+
+
+@pytest.mark.parametrize(
+    ("shape", "training", "checkpoint", "model"),
+    [
+        pytest.param(a_footprint(), {"precision": "bf16"}, 98e9, 14e9, id="bf16 under ZeRO"),
+        pytest.param(a_footprint(), {"precision": "fp32"}, 112e9, 28e9, id="fp32 under ZeRO"),
+        pytest.param(
+            a_footprint(deepspeed=False), {"precision": "bf16"}, 84e9, 28e9, id="autocast"
+        ),
+        pytest.param(
+            a_footprint(trainable=10 * MILLION),
+            {"precision": "bf16", "method": "lora"},
+            140e6,
+            14.04e9,
+            id="adapters only",
+        ),
+    ],
+)
+def test_disk_is_counted_by_what_is_trained(tmp_path, shape, training, checkpoint, model):
+    training = settings(tmp_path, **training)
+    assert checkpoint_bytes(shape, training) == checkpoint
+    assert model_bytes(shape, training) == model
+
+
+def test_a_full_disk_is_told_before_the_first_step_with_numbers(tmp_path):
+    training = settings(tmp_path, keep_latest=10**6)
+    with pytest.raises(WorkspaceFailure, match=r"1000001 checkpoints of 104\.3 GiB.* free") as told:
+        refuse_full_disk(tmp_path, a_footprint(), training, existing=0)
+    assert told.value.code is ExitCode.WORKSPACE_FAILURE
+
+
+def test_checkpoints_that_are_there_are_not_counted_twice(tmp_path):
+    training = settings(tmp_path, keep_latest=10**9)
+    shape = a_footprint(parameters=MILLION, trainable=MILLION)
+    with pytest.raises(WorkspaceFailure):
+        refuse_full_disk(tmp_path, shape, training, existing=0)
+    there = 10**9 * checkpoint_bytes(shape, training)
+    assert "there already" in refuse_full_disk(tmp_path, shape, training, existing=there)
+
+
+def test_sharding_lowers_the_estimate(tmp_path):
+    training = settings(tmp_path, precision="bf16", deepspeed={"stage": 3})
+    alone = memory_estimate(a_footprint(), training)
+    shared = memory_estimate(a_footprint(processes=8), training)
+    assert "weights 13.0 GiB" in alone
+    assert "weights 1.6 GiB" in shared
+    assert "optimizer 9.8 GiB" in shared
+
+
+@pytest.mark.parametrize(
+    ("loss", "grad_norm", "broken"),
+    [
+        (1.0, 2.0, False),
+        (math.nan, 2.0, True),
+        (math.inf, 2.0, True),
+        (1.0, math.nan, True),
+        (1.0, math.inf, True),
+    ],
+)
+def test_any_number_that_is_not_finite_breaks_a_step(loss, grad_norm, broken):
+    assert FiniteGuard(fp16=False).is_broken(loss, grad_norm) == broken
+
+
+def test_fp16_may_skip_steps_but_not_for_ever():
+    guard = FiniteGuard(fp16=True)
+    for _ in range(FP16_SKIPS_IN_A_ROW):
+        assert not guard.is_broken(1.0, math.inf)
+    assert guard.is_broken(1.0, math.inf)
+
+
+def test_a_good_step_forgets_the_skipped_ones():
+    guard = FiniteGuard(fp16=True)
+    for _ in range(FP16_SKIPS_IN_A_ROW):
+        guard.is_broken(1.0, math.inf)
+    assert not guard.is_broken(1.0, 1.0)
+    assert not guard.is_broken(1.0, math.inf)
+
+
+def test_a_numeric_failure_names_step_and_rows():
+    error = numeric_failure(7, math.nan, 1.0, [("b", 9), ("a", 3), ("a", 1)])
+    assert error.code is ExitCode.NUMERIC_FAILURE
+    assert "At step 7 the loss is nan" in str(error)
+    assert "b 9; a 1, 3" in str(error)

@@ -1,0 +1,231 @@
+import json
+import math
+
+import pytest
+import torch
+from peft import PeftModel
+from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
+from support.training import arm_dir, checkpoints, losses, metrics, train
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from uncensor_trainer.data.order import sample_order
+from uncensor_trainer.data.store import TokenStore
+from uncensor_trainer.exits import InvalidInput, NumericFailure, StopRequested, WorkspaceFailure
+
+EVERY_3 = {"every_steps": 3, "every_minutes": 0, "keep_latest": 2}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def a_run(tmp_path, base):
+    """Return a maker of runs over 24 prepared rows: 6 steps of 4 rows."""
+
+    def make(name="one", *, rows=24, unfiltered=(), digest="0", compute=None, **training):
+        run = run_file(
+            tmp_path / name, base, training=training, digest=digest, compute=compute or {}
+        )
+        prepared_workspace(run, some_rows(rows), unfiltered)
+        return run
+
+    return make
+
+
+def weights(folder):
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
+
+
+def test_a_trained_model_is_whole_and_has_learnt(a_run, base):
+    run = a_run(epochs=4.0)
+    lines = train(run)
+    summary = lines[-1]["summary"]
+    out = arm_dir(run) / "model"
+    model = AutoModelForCausalLM.from_pretrained(out)
+    rows = losses(run)
+    assert [step for step, _ in rows] == list(range(1, 25))
+    assert rows[-1][1] < rows[0][1] - 0.5
+    assert summary["parameters"] == model.num_parameters() == 27_712
+    assert (summary["steps"], summary["finalLoss"]) == (24, rows[-1][1])
+    assert any((weights(out)[name] != was).any() for name, was in weights(base).items())
+
+
+def test_an_exported_model_generates_and_reads_text_like_its_base(a_run, base):
+    run = a_run()
+    train(run)
+    out = arm_dir(run) / "model"
+    theirs, ours = (AutoTokenizer.from_pretrained(folder) for folder in (base, out))
+    assert ours("Hello there, you!") == theirs("Hello there, you!")
+    assert ours.chat_template == theirs.chat_template
+    config = json.loads((out / "config.json").read_text())
+    was = json.loads((base / "config.json").read_text())
+    assert {key for key in was if was[key] != config.get(key)} == set()
+    assert (out / "generation_config.json").exists()
+    assert not list(out.glob("*.bin"))
+
+
+def test_the_first_loss_is_the_mean_over_all_loss_tokens_of_the_batch(a_run, base):
+    run = a_run(micro_batch_size=2, gradient_accumulation_steps=2)
+    train(run)
+    store = TokenStore.open(arm_dir(run) / "prepared" / "filtered")
+    first = sample_order(store.lengths, steps=6, global_batch=4, seed=42)[:4]
+    model = AutoModelForCausalLM.from_pretrained(base)
+    total, count = 0.0, 0
+    for index in first:
+        ids, labels = (torch.from_numpy(part)[None] for part in store.row(index))
+        tokens = int((labels[:, 1:] != -100).sum())
+        total += model(input_ids=ids, labels=labels).loss.item() * tokens
+        count += tokens
+    assert losses(run)[0][1] == pytest.approx(total / count, abs=1e-5)
+
+
+def test_accumulating_changes_nothing(a_run):
+    at_once = a_run("at-once", micro_batch_size=4)
+    bit_by_bit = a_run("bit-by-bit", micro_batch_size=1, gradient_accumulation_steps=4)
+    train(at_once)
+    train(bit_by_bit)
+    assert losses(at_once) == [
+        (step, pytest.approx(loss, abs=1e-4)) for step, loss in losses(bit_by_bit)
+    ]
+
+
+def test_every_row_of_metrics_keeps_the_contract(a_run):
+    run = a_run(epochs=2.0)
+    train(run)
+    rows = metrics(run)
+    assert {tuple(row) for row in rows} == {
+        ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "time")
+    }
+    assert [row["epoch"] for row in rows][:3] == [round(step / 6, 6) for step in (1, 2, 3)]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert json.loads((arm_dir(run) / "heartbeat.json").read_text())["step"] >= 1
+
+
+def test_the_control_arm_trains_as_many_steps_on_its_own_rows(a_run):
+    run = a_run(control=True, unfiltered=some_rows(40, dataset="all"))
+    train(run)
+    train(run, stage="train-control")
+    assert len(metrics(run, "control")) == len(metrics(run)) == 6
+    assert (arm_dir(run, "control") / "model" / "model.safetensors").exists()
+    assert losses(run, "control") != losses(run)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        pytest.param({"precision": "bf16"}, id="bf16"),
+        pytest.param({"gradient_checkpointing": True}, id="gradient checkpointing"),
+        pytest.param({"schedule": "linear", "weight_decay": 0.1}, id="linear"),
+    ],
+)
+def test_variants_learn_too(a_run, training):
+    run = a_run(epochs=3.0, **training)
+    train(run)
+    assert losses(run)[-1][1] < losses(run)[0][1]
+    assert weights(arm_dir(run) / "model")["lm_head.weight"].dtype == torch.float32
+
+
+LORA = {"method": "lora", "lora": {"rank": 4}, "learning_rate": 0.01}
+
+
+def test_lora_leaves_an_adapter_and_the_merged_model(a_run, base):
+    run = a_run(**LORA)
+    train(run)
+    out = arm_dir(run) / "model"
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), out / "adapter")
+    merged = AutoModelForCausalLM.from_pretrained(out)
+    ids = torch.arange(2, 30)[None]
+    with torch.no_grad():
+        wanted, found = adapted(ids).logits, merged(ids).logits
+        before = AutoModelForCausalLM.from_pretrained(base)(ids).logits
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert not torch.allclose(found, before, atol=1e-3)
+
+
+@pytest.mark.parametrize("training", [{}, LORA], ids=["full", "lora"])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(a_run, training):
+    whole = a_run("whole", epochs=2.0, **training)
+    stopped = a_run("stopped", epochs=2.0, **training)
+    train(whole)
+    for step in (4, 8):
+        with pytest.raises(StopRequested, match=rf"SIGTERM after step {step} of 12"):
+            train(stopped, stop_at=step - 1)
+        assert f"step-{step}" in checkpoints(stopped)
+    train(stopped)
+    assert losses(stopped) == losses(whole)
+    one, two = (weights(arm_dir(run) / "model") for run in (stopped, whole))
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+def test_a_damaged_checkpoint_costs_steps_but_not_the_run(a_run):
+    whole = a_run("whole", checkpoints=EVERY_3)
+    damaged = a_run("damaged", checkpoints=EVERY_3)
+    train(whole)
+    with pytest.raises(StopRequested):
+        train(damaged, stop_at=4)
+    optimizer = arm_dir(damaged) / "checkpoints" / "step-5" / "optimizer.pt"
+    content = bytearray(optimizer.read_bytes())
+    content[len(content) // 2] ^= 1
+    optimizer.write_bytes(content)
+    notes = [line["message"] for line in train(damaged) if line["event"] == "note"]
+    assert "step-5 is not used: optimizer.pt does not have the bytes" in notes[0]
+    assert "Going on from the checkpoint of step 3" in notes[1]
+    assert losses(damaged) == losses(whole)
+
+
+def test_checkpoints_come_every_so_many_steps_and_at_the_end(a_run):
+    run = a_run(rows=28, checkpoints={**EVERY_3, "keep_latest": 9})
+    train(run)
+    assert checkpoints(run) == ["step-3", "step-6", "step-7"]
+    manifest = json.loads((arm_dir(run) / "checkpoints" / "step-6" / "manifest.json").read_text())
+    assert (manifest["step"], manifest["dataPosition"], manifest["globalBatch"]) == (6, 24, 4)
+    assert (manifest["epoch"], manifest["seed"]) == (pytest.approx(24 / 28), 42)
+
+
+def test_state_of_changed_settings_is_archived_and_training_begins_again(a_run):
+    train(a_run(digest="a"))
+    changed = a_run(digest="b", learning_rate=1e-4)
+    lines = train(changed)
+    assert "The settings changed" in lines[0]["message"]
+    assert [step for step, _ in losses(changed)] == list(range(1, 7))
+    archived = {path.name for path in (arm_dir(changed) / "archive").iterdir()}
+    assert {"checkpoints-step-6.1", "metrics.jsonl.1", "model.1"} <= archived
+
+
+def test_a_killed_export_repeats_the_export_only(a_run):
+    run = a_run()
+    train(run)
+    before = losses(run)
+    (arm_dir(run) / "model" / "stage.json").unlink()
+    assert not [line for line in train(run) if line["event"] == "progress"]
+    assert losses(run) == before
+    assert (arm_dir(run) / "model" / "stage.json").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(a_run):
+    run = a_run(learning_rate=1e30, warmup_steps=0, checkpoints={**EVERY_3, "every_steps": 1})
+    with pytest.raises(NumericFailure, match=r"At step 2 .* greetings \d+, \d+, \d+, \d+\."):
+        train(run)
+    assert checkpoints(run) == ["step-1"]
+
+
+def test_a_disk_that_cannot_hold_the_checkpoints_is_told_before_training(a_run):
+    run = a_run(checkpoints={**EVERY_3, "keep_latest": 10**9})
+    with pytest.raises(WorkspaceFailure, match="Training needs"):
+        train(run)
+    assert metrics(run) == []
+
+
+def test_rows_damaged_on_the_disk_are_told_before_training(a_run):
+    run = a_run()
+    tokens = arm_dir(run) / "prepared" / "filtered" / "tokens.bin"
+    tokens.write_bytes(bytes(tokens.stat().st_size))
+    with pytest.raises(WorkspaceFailure, match=r"tokens\.bin does not have the bytes"):
+        train(run)
+
+
+def test_an_unknown_schedule_is_told_with_the_known_ones(a_run):
+    with pytest.raises(InvalidInput, match="'slanted' is not known.*cosine"):
+        train(a_run(schedule="slanted"))
