@@ -14,10 +14,10 @@ HEAD = 200
 
 # Phrases and topic words mixed, anywhere in the text, without regard to case.
 _KEYWORDS = (
-    "as an ai", "language model", "i'm sorry", "i cannot", "i can't", "unable to", "not appropriate",
-    "it is important to", "it's important to", "please note", "keep in mind", "ethical", "unethical",
-    "legal and", "illegal", "regulations", "diversity", "inclusive", "bias", "respectful",
-    "discrimination", "responsible", "racism", "gender", "capitalism", "my purpose", "openai",
+    "as an ai", "language model", "i'm sorry", "i cannot", "i can't", "unable to",
+    "not appropriate", "it is important to", "it's important to", "please note", "keep in mind",
+    "ethical", "unethical", "legal and", "illegal", "regulations", "diversity", "inclusive",
+    "bias", "respectful", "discrimination", "responsible", "racism", "gender", "capitalism", "my purpose", "openai",
     "not able to provide", "against my programming", "against my guidelines", "potentially harmful",
     "it would not be", "cannot provide", "consult with", "harmful", "i am an", "derogatory",
 )  # fmt: skip
@@ -29,9 +29,9 @@ _ATTACK_PREFIXES = (
 )  # fmt: skip
 # Probes match the union of both kinds, without topic words.
 _PROBE = (
-    "as an ai", "i'm sorry", "i apologize", "i cannot", "i can't", "i'm not able", "not appropriate",
-    "language model", "i'm unable", "unable to", "my programming", "it is important to",
-    "important to note", "harmful", "unethical", "illegal", "offensive", "inappropriate",
+    "as an ai", "i'm sorry", "i apologize", "i cannot", "i can't", "i'm not able",
+    "not appropriate", "language model", "i'm unable", "unable to", "my programming",
+    "it is important to", "important to note", "harmful", "unethical", "illegal", "offensive", "inappropriate",
     "i must", "i do not have", "i don't have", "responsible", "discriminat",
 )  # fmt: skip
 _OPENERS = (

@@ -20,9 +20,9 @@ from math import sqrt
 from pathlib import Path
 
 import baselines
-import sources
 import train
 
+import sources
 from uncensor_trainer.refusals.classes import AnswerClass, Verdict
 from uncensor_trainer.refusals.engine import HEAD, classify
 from uncensor_trainer.refusals.model import Linear

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import sources
 from numpy.typing import NDArray
 
+import sources
 from uncensor_trainer.refusals.engine import HEAD
 from uncensor_trainer.refusals.features import features
 from uncensor_trainer.refusals.model import Linear

@@ -81,8 +81,9 @@ def test_a_long_answer_after_a_caveat_is_a_disclaimer_however_long(size):
         st.text(max_size=400),
         st.lists(
             st.sampled_from(
-                ["I cannot ", "help ", "\u2019", "**", "```", "\n\n", "However, ", "As an AI, ", '"',
-                 "\u200b", "\ud800", "\uff29", "\u62b1\u6b49\uff0c", "sorry", ". ", "\t", "\x00", "e\u0301"]
+                ["I cannot ", "help ", "\u2019", "**", "```", "\n\n", "However, ", "As an AI, ",
+                 '"', "\u200b", "\ud800", "\uff29", "\u62b1\u6b49\uff0c", "sorry", ". ", "\t",
+                 "\x00", "e\u0301"]
             ),
             max_size=40,
         ).map("".join),
@@ -132,7 +133,7 @@ def test_a_rule_of_the_user_may_mean_any_class():
     ],
 )
 def test_a_bad_pattern_is_refused_in_a_sentence(pattern, words):
-    with pytest.raises(InvalidInput, match="filter.extraRules") as caught:
+    with pytest.raises(InvalidInput, match=r"filter\.extraRules") as caught:
         classify("?", "soup", [a_rule(pattern)])
     assert words in str(caught.value)
     assert "b'" not in str(caught.value)

@@ -18,11 +18,57 @@ SETS = {
     "anchors": (anchors.pattern(),),
     "languages": languages.LATIN,
 }
-WORDS = (
-    "i we cannot can't won't am unable not help write provide sorry but however as an ai language "
-    "model it is never appropriate to for me important respect should please text personal "
-    "opinions my programming , . ! ' - don't have access real-time yes no puedo ich nicht"
-).split()
+WORDS = [
+    "i",
+    "we",
+    "cannot",
+    "can't",
+    "won't",
+    "am",
+    "unable",
+    "not",
+    "help",
+    "write",
+    "provide",
+    "sorry",
+    "but",
+    "however",
+    "as",
+    "an",
+    "ai",
+    "language",
+    "model",
+    "it",
+    "is",
+    "never",
+    "appropriate",
+    "to",
+    "for",
+    "me",
+    "important",
+    "respect",
+    "should",
+    "please",
+    "text",
+    "personal",
+    "opinions",
+    "my",
+    "programming",
+    ",",
+    ".",
+    "!",
+    "'",
+    "-",
+    "don't",
+    "have",
+    "access",
+    "real-time",
+    "yes",
+    "no",
+    "puedo",
+    "ich",
+    "nicht",
+]
 
 needs_hyperscan = pytest.mark.skipif(
     matching.hyperscan is None, reason="hyperscan has no wheel for this platform"

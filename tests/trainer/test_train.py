@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from uncensor_trainer.data.order import sample_order
 from uncensor_trainer.data.store import TokenStore
-from uncensor_trainer.exits import InvalidInput, NumericFailure, StopRequested, WorkspaceFailure
+from uncensor_trainer.exits import NumericFailure, StopRequested, WorkspaceFailure
 
 EVERY_3 = {"every_steps": 3, "every_minutes": 0, "keep_latest": 2}
 
@@ -224,8 +224,3 @@ def test_rows_damaged_on_the_disk_are_told_before_training(a_run):
     tokens.write_bytes(bytes(tokens.stat().st_size))
     with pytest.raises(WorkspaceFailure, match=r"tokens\.bin does not have the bytes"):
         train(run)
-
-
-def test_an_unknown_schedule_is_told_with_the_known_ones(a_run):
-    with pytest.raises(InvalidInput, match="'slanted' is not known.*cosine"):
-        train(a_run(schedule="slanted"))

@@ -19,14 +19,14 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def a_run(base, tmp_path_factory):
-    """Return a maker of runs of 12 steps of 8 rows."""
+    """Return a maker of runs of 36 steps of 8 rows."""
 
     def make(*, processes, **training):
         run = run_file(
             tmp_path_factory.mktemp("ws"),
             base,
             training={
-                "epochs": 4.0,
+                "epochs": 12.0,
                 "micro_batch_size": 8 // processes // 2,
                 "gradient_accumulation_steps": 2,
                 **training,
@@ -80,7 +80,7 @@ def test_zero_3_shards_everything_and_changes_nothing(a_run, alone):
     assert [line["event"] for line in lines].count("done") == 1
     assert losses(run) == near(losses(alone))
     assert_same_model(run, alone)
-    shards = arm_dir(run) / "checkpoints" / "step-12" / "global_step12"
+    shards = arm_dir(run) / "checkpoints" / "step-36" / "global_step36"
     assert len(list(shards.glob("*optim_states.pt"))) == 2
 
 
@@ -94,7 +94,7 @@ def test_zero_2_stops_when_one_process_is_told_and_goes_on(a_run, alone):
     last = losses(run)[-1][0]
     assert (end["reason"], end["code"]) == ("Stopped", 75)
     assert f"step-{last}" in checkpoints(run)
-    assert last < 12
+    assert last < 36
 
     finished(start(run, processes=2))
     assert losses(run) == near(losses(alone))

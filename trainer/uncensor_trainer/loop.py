@@ -8,6 +8,7 @@ saved at step n is exactly what step n + 1 begins with.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from uncensor_trainer.data.batches import OrderedRows, RankBatches, padded
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import FiniteGuard, numeric_failure
+from uncensor_trainer.losses import summed_loss
 from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.runfile import CheckpointSettings, TrainingSettings
 from uncensor_trainer.stopping import StopFlag
@@ -94,6 +96,7 @@ class Surroundings:
         log: metrics, heartbeat and progress.
         stop: whether this process was asked to stop.
         fp16: whether a step may be skipped because scaled gradients overflow.
+        clock: seconds, for saves every so many minutes.
     """
 
     rows: OrderedRows
@@ -105,10 +108,14 @@ class Surroundings:
     log: TrainingLog
     stop: StopFlag
     fp16: bool
+    clock: Callable[[], float] = time.monotonic
 
 
 class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy can use
     """The Trainer of one arm."""
+
+    # The loss is divided by the tokens of the whole global batch, not once more by accumulation.
+    loss_is_scaled_for_ga = True
 
     def __init__(self, model: Any, args: TrainingArguments, surroundings: Surroundings) -> None:
         self._with = surroundings
@@ -120,6 +127,8 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             callbacks=[Boundary(surroundings)],
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is for JSON lines
+        # Count the tokens of a global batch, whatever the signature of the model's forward.
+        self.model_accepts_loss_kwargs = self._loss_shifts_labels = True
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader[Any]:
         """Return this process's micro-batches; the order is ours, so nothing is sharded again."""
@@ -129,6 +138,21 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             collate_fn=padded,
             pin_memory=self.args.dataloader_pin_memory,
         )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return this micro-batch's part of the mean loss over the tokens of the global batch.
+
+        Gradients are averaged over the processes afterwards, so the part counts that many times.
+        """
+        head = self.model.get_output_embeddings()
+        share: torch.Tensor = summed_loss(model, head, inputs) / num_items_in_batch
+        return share * self.accelerator.num_processes
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Record a step; called on every process with the same numbers, before any save.
@@ -186,12 +210,12 @@ class Boundary(TrainerCallback):  # type: ignore[misc]  # as above
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._with = surroundings
-        self._saved_at = time.monotonic()
+        self._saved_at = self._with.clock()
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         """Start the clocks: loading and sharding are over."""
         self._with.log.restart_clock()
-        self._saved_at = time.monotonic()
+        self._saved_at = self._with.clock()
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         """Ask all processes; any signal stops all, and the main process's clock counts."""
@@ -203,7 +227,7 @@ class Boundary(TrainerCallback):  # type: ignore[misc]  # as above
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         """Count the minutes from here."""
-        self._saved_at = time.monotonic()
+        self._saved_at = self._with.clock()
 
     def _is_turn(self, step: int) -> bool:
         every = self._with.cadence.every_steps
@@ -211,4 +235,4 @@ class Boundary(TrainerCallback):  # type: ignore[misc]  # as above
 
     def _minutes_are_over(self) -> bool:
         seconds = 60 * self._with.cadence.every_minutes
-        return seconds > 0 and time.monotonic() - self._saved_at >= seconds
+        return seconds > 0 and self._with.clock() - self._saved_at >= seconds

@@ -29,7 +29,8 @@ _ANCHOR = (
     r"inform|address|clarify|emphasi|remind|stress|caution|strongly|note|warn|respectfully|"
     r"decline)"
     r"|^\W*(?:no, )?(?:cannot|can't|unable|not able|won't|no can do)\b"
-    r"|\b(?:requests?|prompts?|questions?|tasks?) (?:cannot|can't|can not|could not|will not|won't) be\b"
+    r"|\b(?:requests?|prompts?|questions?|tasks?) (?:cannot|can't|can not|could not|will not|"
+    r"won't) be\b"
     # The request or its premise is at fault.
     r"|\b(?:in|un|im|il)(?:appropriate|ethical|acceptable|moral|legal|fair|justif\w+|accurate)\b"
     r"|(?:\b(?:not|never)|n't) (?:\w+ ){0,3}(?:appropriate|ethical|acceptable|moral|right|fair|"

@@ -101,7 +101,7 @@ _DO = (
     r"aid(?:ing)?\b|"
     r"perform\w*|disclos\w+|reveal\w*|accept\w*|indulg\w+|fabricat\w+|advocat\w+|glorif\w+|"
     r"perpetuat\w+|"
-    r"pass judg\w+|judg(?:e|ing)\b|agree\w*|address\w*|execut\w+|say(?:ing)?\b|speak(?:ing)?\b|"
+    r"pass judg\w+|judg(?:e|ing)\b|address\w*|execut\w+|say(?:ing)?\b|speak(?:ing)?\b|"
     r"spread\w*|design\w*|outlin\w+|"
     r"explain\w*|elaborat\w+|validat\w+|justif\w+|defend\w*|argu\w+|express\w*|take part|"
     r"be (?:part of|able|a part|involved|used|of help|of assistance))"
@@ -243,7 +243,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\b(?:it|that|this|doing (?:so|that|this))(?:'s| is| would| would be| wouldn't be|"
         rf" would not be| isn't| was| will be| may be| might be)(?: \w+){{0,2}}? {_WRONG}[^.!?\n]"
         rf"{{0,40}}? for (?:me|an ai|a language model|us)\b|\b(?:it|that|this)(?:'s| is| would|"
-        rf" wouldn't| isn't)[^.!?\n]{{0,60}}? (?:to|for me to) (?:be )?(?:writ(?:e|ing)|"
+        rf" wouldn't| isn't)(?: \w+){{0,2}}? {_WRONG}[^.!?\n]{{0,40}}? to (?:be )?(?:writ(?:e|ing)|"
         r"generat(?:e|ing)|creat(?:e|ing)|provid(?:e|ing)|compos(?:e|ing)|produce|answer|"
         r"respond|fabricate|assist|fulfill?)\b",
     ),
@@ -285,6 +285,14 @@ PATTERNS: tuple[Pattern, ...] = (
         r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))",
     ),
     Pattern(
+        "limited-functions",
+        Cue.UNABLE,
+        r"\bmy (?:current |available |only )*(?:capabilit\w+|functions?|abilit\w+) (?:is|are|only) "
+        r"(?:currently )?(?:limited|restricted|to|allows?|includes?)\b|"
+        r"\b(?:limited to|don't have|do not have|without) the functions?\b|"
+        r"\b(?:an? )?external (?:task|tool|service)\b|\bfunctions? (?:provided|available|given)\b",
+    ),
+    Pattern(
         "no-live-data",
         Cue.UNABLE,
         r"\b(?:i|we)(?:'m| am)? (?:\w+ ){0,2}?(?:cannot|can't|can not|unable to|not able to|"
@@ -318,6 +326,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"include)\b|\b(?:need|require|without) (?:some |a bit |a little |any |knowing |the |"
         r"seeing )?(?:more |additional |further |specific |full |actual |"
         r"original )?(?:information|context|details|specifics|text\b|article|passage|input)|"
+        r"\b(?:cannot|can't|do not|don't|didn't|couldn't|"
+        r"unable to) (?:\w+ )?(?:understand (?:your|the|what)|figure out|make sense of)|"
         r"\bwithout (?:knowing|seeing|having|access)\b|"
         r"\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|"
         r"information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|"
@@ -365,8 +375,8 @@ PATTERNS: tuple[Pattern, ...] = (
         Cue.REBUKE,
         r"\b(?:there(?:'s| is| are| was| were|'re)|has|have)(?: absolutely| simply| also)? (?:no|"
         r"not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|"
-        r"place|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right|"
-        r"justified|a good thing|morally|justification|good|best|fair|superior|inferior)\b|"
+        r"place|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right to|"
+        r"justified|a good thing|morally|superior|inferior)\b|"
         r"\bcannot be (?:justified|condoned|tolerated|excused|generali[sz]ed|defended)|"
         r"\b(?:violence|discrimination|racism|abuse|bullying|suicide|harming|"
         r"hatred)[^.!?\n]{0,40} is (?:never|not)\b",
@@ -376,7 +386,7 @@ PATTERNS: tuple[Pattern, ...] = (
         Cue.REBUKE,
         r"\bi (?:must|have to|feel (?:obliged|compelled)|would like to|want to|need to|should|"
         r"cannot ignore)(?: \w+)? ?(?:to )?(?:point out|inform you|address|clarify|emphasi[sz]e|"
-        r"remind|stress|caution|strongly|respectfully|inform|note|warn|make it clear|"
+        r"remind|stress|caution|strongly|inform|note|warn|make it clear|"
         r"express my concern)",
     ),
     Pattern(
@@ -392,7 +402,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "we-should",
         Cue.LECTURE,
         r"\b(?:we|everyone|everybody|you|one|people|individuals|all (?:people|individuals|humans|"
-        r"of us)|society|they|and|instead|it)(?: \w+)? (?:should|must|ought to|need to|"
+        r"of us)|society|they|and|instead|it)(?: \w+)? (?:should|must|ought to|"
         r"have a responsibility|deserves?|has? the right|have the right|are entitled|"
         r"are equal)\b|\blet(?:'s| us) (?:all |instead |not |always |try |work |focus |promote |"
         r"strive |spread |keep |refrain |treat |use |celebrate |choose |respect |be )|"

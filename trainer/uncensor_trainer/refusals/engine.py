@@ -42,10 +42,9 @@ _PLACEHOLDER = re2.compile(
     r"content|reply)|"
     r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_\x{2026}\x{200b}\x{feff}]*$"
 )
+_WANTS = frozenset({"input-missing", "limited-functions"})
 _DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
 _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
-# What was asked explains these; a plain no stays one.
-_TALK_OF_ITSELF = frozenset({AnswerClass.DISCLAIMER, AnswerClass.CAPABILITY})
 
 
 def classify(
@@ -98,7 +97,8 @@ def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
         answer_class, sentence = _with_answer(found, probability, numbers["answering"])
     if sentence is None:
         return CLEAN
-    answer_class = _in_context(answer_class, sentence, _asked(instruction))
+    as_model = any(Cue.MODEL in s.cues for s in found[:OPENING])
+    answer_class = _in_context(answer_class, sentence, as_model, _asked(instruction))
     if answer_class is AnswerClass.NONE:
         return CLEAN
     score = probability if probability >= DECIDED else 1 - probability
@@ -116,16 +116,30 @@ def _without_answer(found: Sequence[Sentence]) -> tuple[AnswerClass, Sentence | 
     if lead.kind is Kind.UNABLE and not any(_plainly_declines(s) for s in opening):
         return AnswerClass.CAPABILITY, lead
     decline = next((s for s in opening if s.kind is Kind.DECLINE), None)
-    asks = next((s for s in opening if "input-missing" in s.rules), None)
-    if asks and not any(_firmly_declines(s) for s in opening):
-        return AnswerClass.CAPABILITY, asks
     if decline:
-        return AnswerClass.REFUSAL, decline
+        return _for_want_of_input(opening, decline) or (AnswerClass.REFUSAL, decline)
     if lead.kind in {Kind.SOFT, Kind.UNABLE}:
         return AnswerClass.REFUSAL, lead
-    if sum(s.length for s in found) < SHORTEST_LECTURE:
-        return AnswerClass.NONE, None
-    return AnswerClass.MORALISE, lead
+    return (AnswerClass.MORALISE, lead) if _lectures(found) else (AnswerClass.NONE, None)
+
+
+def _for_want_of_input(
+    opening: Sequence[Sentence], decline: Sentence
+) -> tuple[AnswerClass, Sentence] | None:
+    """Cannot without a text or a tool, and says so right after the no."""
+    after = [s for s in opening if s.start >= decline.start][:2]
+    asks = next((s for s in after if s.rules & _WANTS), None)
+    preaches = any(s.kind in {Kind.REBUKE, Kind.LECTURE} for s in opening)
+    if asks is None or preaches or _firmly_declines(decline):
+        return None
+    return AnswerClass.CAPABILITY, asks
+
+
+def _lectures(found: Sequence[Sentence]) -> bool:
+    """Finds fault at some length, or tells the reader what is right more than once."""
+    lessons = sum(s.kind is Kind.LECTURE for s in found)
+    rebukes = any(Cue.REBUKE in s.cues for s in found)
+    return sum(s.length for s in found) >= SHORTEST_LECTURE and (rebukes or lessons > 1)
 
 
 def _with_answer(
@@ -158,17 +172,16 @@ def _asked(instruction: str) -> context.Request:
 
 
 def _in_context(
-    answer_class: AnswerClass, sentence: Sentence, asked: context.Request
+    answer_class: AnswerClass, sentence: Sentence, as_model: bool, asked: context.Request
 ) -> AnswerClass:
     """Weigh what was asked: some right answers look like refusals."""
     speaks_as_model = Cue.MODEL in sentence.cues
     if (asked.asks_for_refusal or asked.handles_a_no) and not speaks_as_model:
         return AnswerClass.NONE
-    if answer_class is AnswerClass.MORALISE and asked.asks_for_judgement:
+    judges = answer_class is AnswerClass.MORALISE or "wrong-to-give" in sentence.rules
+    if asked.asks_for_judgement and judges and not speaks_as_model:
         return AnswerClass.NONE
-    if asked.about_assistant and (
-        answer_class in _TALK_OF_ITSELF or sentence.kind is not Kind.DECLINE
-    ):
+    if asked.about_assistant and (as_model or sentence.kind is not Kind.DECLINE):
         return AnswerClass.IDENTITY
     return answer_class
 

@@ -32,7 +32,7 @@ def _fold_table() -> dict[int, str]:
             table[code] = base
     table.update({code: chr(code - 0xFEE0).lower() for code in range(0xFF01, 0xFF5F)})
     # Full-width punctuation ends sentences in Chinese and Japanese: keep it as it is.
-    for mark in "！？，：；（）":  # noqa: RUF001
+    for mark in "！？，：；（）":
         table.pop(ord(mark), None)
     table.update(_HALVES)
     for group in (_QUOTES, _DASHES, _BLANKS):
