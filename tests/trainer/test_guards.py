@@ -1,8 +1,8 @@
 import math
 
 import pytest
-from support.tiny import run_file
 
+from support.tiny import run_file
 from uncensor_trainer.exits import ExitCode, WorkspaceFailure
 from uncensor_trainer.guards import (
     FP16_SKIPS_IN_A_ROW,

@@ -1,8 +1,8 @@
 from types import SimpleNamespace
 
 import pytest
-from support.tiny import run_file
 
+from support.tiny import run_file
 from uncensor_trainer.engine import Split, choose_engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.loop import Boundary, training_arguments
@@ -47,5 +47,5 @@ def test_a_boundary_saves_when_there_is_a_reason(asked, decision):
 def test_an_unknown_schedule_is_told_with_the_known_ones(tmp_path):
     training = run_file(tmp_path, tmp_path, training={"schedule": "slanted"}).training
     engine = choose_engine(training, Split(1, 1, 1), gpu=False)
-    with pytest.raises(InvalidInput, match="'slanted' is not known.*cosine"):
+    with pytest.raises(InvalidInput, match=r"'slanted' is not known.*cosine"):
         training_arguments(training, engine, 1, tmp_path)

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from support.tiny import tiny_model
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
+from support.tiny import tiny_model
 from uncensor_trainer.losses import summed_loss
 
 BATCH = {

@@ -2,8 +2,8 @@ import json
 
 import pytest
 import torch
-from support.tiny import run_file, tiny_model
 
+from support.tiny import run_file, tiny_model
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.model import load_model, num_parameters
 

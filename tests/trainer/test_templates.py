@@ -1,6 +1,6 @@
 import pytest
-from support.tokenizers import a_tokenizer
 
+from support.tokenizers import a_tokenizer
 from uncensor_trainer.data.formats import Message
 from uncensor_trainer.data.templates import template_for
 from uncensor_trainer.data.tokenise import MASKED, RowRejected, encode
@@ -32,7 +32,8 @@ ANSWER = Message("assistant", "Hello there!")
         ),
         pytest.param(
             "auto",
-            "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello there!<|im_end|>\n",
+            "<|im_start|>user\nSay hello.<|im_end|>\n"
+            "<|im_start|>assistant\nHello there!<|im_end|>\n",
             id="chat template",
         ),
     ],

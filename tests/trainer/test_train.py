@@ -4,10 +4,10 @@ import math
 import pytest
 import torch
 from peft import PeftModel
-from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
-from support.training import arm_dir, checkpoints, losses, metrics, train
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
+from support.training import arm_dir, checkpoints, losses, metrics, train
 from uncensor_trainer.data.order import sample_order
 from uncensor_trainer.data.store import TokenStore
 from uncensor_trainer.exits import NumericFailure, StopRequested, WorkspaceFailure

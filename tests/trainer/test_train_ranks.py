@@ -7,9 +7,10 @@ import signal
 import psutil
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
 from support.training import arm_dir, checkpoints, losses, start, train, wait_for_step
-from transformers import AutoModelForCausalLM
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
 from support.training import arm_dir, checkpoints, losses, start, train, wait_for_step
 

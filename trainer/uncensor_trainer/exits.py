@@ -78,7 +78,16 @@ class NumericFailure(StageError):  # noqa: N818
     reason = "NumericFailure"
 
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN}
+_DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTCONN,
+}
 
 
 def as_stage_error(error: BaseException) -> StageError | None:
@@ -90,13 +99,14 @@ def as_stage_error(error: BaseException) -> StageError | None:
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         where = f" at {error.filename}" if error.filename else ""
         return WorkspaceFailure(
-            f"The workspace cannot be written{where}: {error.strerror}. Free some space or choose "
-            "another workspace, then run the same command again; nothing that was complete is lost."
+            f"The workspace cannot be used{where}: {error.strerror}. Free some space, allow this "
+            "user to write there, or choose another workspace; then run the same command again. "
+            "Nothing that was complete is lost."
         )
     if _is_out_of_memory(error):
         return OutOfMemory(
-            "The stage ran out of memory. Lower training.microBatchSize (the global batch can stay: "
-            "raise gradientAccumulationSteps) or training.maxLength, or choose a larger machine."
+            "The stage ran out of memory. Lower training.microBatchSize (globalBatchSize keeps the "
+            "global batch as it is) or training.maxLength, or choose a larger machine."
         )
     return None
 

@@ -144,15 +144,16 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         model: Any,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: Any = None,
     ) -> torch.Tensor:
         """Return this micro-batch's part of the mean loss over the tokens of the global batch.
 
         Gradients are averaged over the processes afterwards, so the part counts that many times.
         """
         head = self.model.get_output_embeddings()
-        share: torch.Tensor = summed_loss(model, head, inputs) / num_items_in_batch
-        return share * self.accelerator.num_processes
+        part: torch.Tensor = summed_loss(model, head, inputs) / num_items_in_batch
+        part *= self.accelerator.num_processes
+        return part
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Record a step; called on every process with the same numbers, before any save.

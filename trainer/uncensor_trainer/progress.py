@@ -39,7 +39,7 @@ class Progress:
         if self._silent:
             return
         line = {"event": kind, "stage": self.stage, **values}
-        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)  # noqa: T201
+        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
 
     def note(self, message: str) -> None:
         """Write a sentence that a person should see in the log."""

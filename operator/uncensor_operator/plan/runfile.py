@@ -107,7 +107,8 @@ def _training(
         micro_batch_size=micro,
         gradient_accumulation_steps=accumulation,
         learning_rate=float(settings.learning_rate),
-        schedule=settings.schedule,
+        # Transformers' plain `constant` leaves the warm-up out.
+        schedule="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=settings.warmup_steps,
         weight_decay=float(settings.weight_decay),
         max_grad_norm=float(settings.max_grad_norm),
