@@ -46,12 +46,12 @@ def test_several_documents_and_folders_are_all_checked(tmp_path):
     (tmp_path / "bad.yaml").write_text(
         GOOD.replace("kind: UncensorTraining", "kind: UncensorTraning")
     )
-    (tmp_path / "bad2.yaml").write_text(GOOD.replace('epochs: "2"', "epochs: -1"))
+    (tmp_path / "bad2.yaml").write_text(GOOD.replace("globalBatchSize: 8", "globalBatchSize: -1"))
     done = uncensor("validate", tmp_path, "--json")
     verdicts = json.loads(done.stdout)
     assert done.returncode == 1
     assert [one["name"] for one in verdicts if one["valid"]] == ["quickstart", "second"]
-    assert any("epochs" in p["path"] for one in verdicts for p in one["problems"])
+    assert any("globalBatchSize" in p["path"] for one in verdicts for p in one["problems"])
 
 
 def test_standard_input_is_a_dash():

@@ -35,9 +35,9 @@ def holder(tmp_path):
     child = int(process.stdout.readline())
     yield process, child
     process.kill()
-    process.communicate()
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
+    process.communicate()
 
 
 def test_a_second_process_is_refused_with_the_first_one_named(tmp_path, holder):

@@ -64,6 +64,7 @@ def test_an_exported_model_generates_and_reads_text_like_its_base(a_run, base):
     assert {key for key in was if was[key] != config.get(key)} == set()
     assert (out / "generation_config.json").exists()
     assert not list(out.glob("*.bin"))
+    assert {oct(path.stat().st_mode)[-3:] for path in out.glob("*.safetensors")} == {"644"}
 
 
 def test_the_first_loss_is_the_mean_over_all_loss_tokens_of_the_batch(a_run, base):

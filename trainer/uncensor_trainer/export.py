@@ -22,6 +22,7 @@ from uncensor_trainer.model import load_base, num_parameters
 from uncensor_trainer.runfile import TrainingSettings
 
 ADAPTER = "adapter"
+READABLE_FILE, READABLE_FOLDER = 0o644, 0o755
 
 
 def export_model(loop: Loop, training: TrainingSettings, base: Path, out: Path) -> int:
@@ -48,6 +49,7 @@ def export_model(loop: Loop, training: TrainingSettings, base: Path, out: Path) 
             _save_merged(base, out, weight_type)
         else:
             _save(loop.model, base, out, gathered)
+        _make_readable(out)
         _verify(out, parameters)
 
     from_main(write)
@@ -75,6 +77,12 @@ def _save_merged(base: Path, out: Path, dtype: torch.dtype) -> None:
     """Merge the adapter as it lies on the disk, so that both exports agree."""
     model = PeftModel.from_pretrained(load_base(base, dtype), out / ADAPTER)
     _save(model.merge_and_unload(), base, out, None)
+
+
+def _make_readable(folder: Path) -> None:
+    """Weights are written for their owner only; the pod that evaluates may be another user."""
+    for path in folder.rglob("*"):
+        path.chmod(READABLE_FOLDER if path.is_dir() else READABLE_FILE)
 
 
 def _verify(folder: Path, parameters: int) -> None:

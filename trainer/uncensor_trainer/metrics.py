@@ -105,7 +105,10 @@ class TrainingLog:
         self._last = self._clock()
 
     def summary(self) -> dict[str, Json]:
-        """Return the numbers of the whole training, over all attempts."""
+        """Return the numbers of the whole training, over all attempts.
+
+        Loss and speed are None where somebody removed metrics.jsonl after the last step.
+        """
         rows = read_lines(self.path)
         tokens = int(self._schedule.step_tokens.sum())
         seconds = sum(
@@ -115,9 +118,9 @@ class TrainingLog:
         )
         return {
             "steps": self._schedule.steps,
-            "finalLoss": rows[-1]["loss"],
+            "finalLoss": rows[-1]["loss"] if rows else None,
             "tokens": tokens,
-            "tokensPerSecond": round(tokens / seconds, 1),
+            "tokensPerSecond": round(tokens / seconds, 1) if rows else None,
             "seconds": round(seconds, 1),
         }
 
