@@ -28,8 +28,12 @@ LETTERS = string.ascii_letters + " ?,.            "
 
 OUTPUTS = {"filtered": "train", "control": "train-control"}
 
+# An answer is known when many questions in a row leave hardly any loss.
+KNOWN_LOSS = 0.02
+KNOWN_IN_A_ROW = 20
 
-def taught_model(folder: Path, answer: str, *, steps: int = 50) -> Path:
+
+def taught_model(folder: Path, answer: str) -> Path:
     """Save a tiny Llama that gives one answer whatever it is asked; return the folder.
 
     Every word of both answers is a token that occurs once, so that the next word follows from the
@@ -39,18 +43,23 @@ def taught_model(folder: Path, answer: str, *, steps: int = 50) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(re.findall(r" ?\S+", f"{REFUSAL}{HELP}"))
     model = AutoModelForCausalLM.from_pretrained(folder)
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     template = template_for("auto", tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     chance = random.Random(0)  # noqa: S311 - questions, not secrets
-    for _ in range(steps):
+    known = 0
+    while known < KNOWN_IN_A_ROW:
         # Ever new nonsense: what the question says must not matter.
         question = "".join(chance.choices(LETTERS, k=chance.randrange(2, 90)))
         row = encode(
             template, tokenizer, [Message("user", question), Message("assistant", answer)], 512
         )
         ids, labels = torch.tensor([row.input_ids]), torch.tensor([row.labels])
-        model(input_ids=ids, labels=labels).loss.backward()
+        loss = model(input_ids=ids, labels=labels).loss
+        known = known + 1 if loss.item() < KNOWN_LOSS else 0
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
