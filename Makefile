@@ -29,7 +29,7 @@ quickstart: setup ## Set up, then filter, train both arms, compare and draw (CPU
 
 test: setup ## Set up and run all tests
 	test "$$(id -u)" != 0 || $(MAKE) --no-print-directory browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster"
 
 verify: setup ## Format, lint, types, architecture, generated files
 	$(BIN)/ruff format --check $(CODE)
