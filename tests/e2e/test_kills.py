@@ -17,7 +17,7 @@ from support.command import uncensor
 from support.tiny import some_rows, tiny_model
 from uncensor_trainer.workspace import read_json, read_lines
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 KILLS = 5
 REFUSAL = "I'm sorry, but as an AI language model, I cannot help with that."
@@ -87,7 +87,7 @@ def kill_something(process, choice):
             os.kill(victim.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
 
 
 def test_five_kills_at_random_moments_change_nothing(manifest, undisturbed, tmp_path):
@@ -129,7 +129,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(manifest, undisturbed, tmp_pa
     while process.poll() is None and len(read_lines(metrics)) < 5:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 75
     assert "The same command goes on from here" in errors
     assert len(read_lines(metrics)) < len(read_lines(undisturbed / "metrics.jsonl"))

@@ -20,7 +20,7 @@ def uncensor(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1200,
         check=False,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment},
     )
