@@ -20,6 +20,8 @@ UNSHARE = ("unshare", "--fork", "--kill-child", "--pid", "--mount", "--mount-pro
 PRIVATE = ("--propagation", "slave")
 # Folders that programs write to under fixed names; each box has its own.
 OWN_FOLDERS = {"run": "/run", "log": "/var/log", "lib": "/var/lib"}
+# Slow, shared machines: what is not there after so many seconds has another reason.
+PATIENCE = 240
 
 
 def box_argv(folder: Path, *, network: bool, setup: str, relay: Sequence[str] = ()) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cluster import cgroups, images, keeper
 from cluster.api import Api, Object
-from cluster.boxes import Box, await_true
+from cluster.boxes import PATIENCE, Box, await_true
 from cluster.credentials import kubeconfig
 from cluster.errors import ClusterError
 from cluster.node import Node
@@ -18,8 +18,6 @@ from cluster.places import Place
 from cluster.programs import Programs
 
 NODES = "/api/v1/nodes"
-# Slow, shared machines: what is not up by then has another reason. Seconds.
-PATIENCE = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class Cluster:
             self.box.restart(node.name)
         else:
             self.box.start(node.name, node.argv())
-        await_true(f"The box of {node.name}", 30, (node.folder / "box.sock").exists)
+        await_true(f"The box of {node.name}", PATIENCE, (node.folder / "box.sock").exists)
         inner = self.node_box(index)
         cgroups.make(node.cgroup)
         inner.start(f"{node.name}.containerd", node.containerd(self.programs))

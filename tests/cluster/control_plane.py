@@ -62,6 +62,9 @@ def api_server(programs: Programs, secrets: Path) -> list[str]:
         "kubelet-preferred-address-types": "InternalIP",
         # Webhooks are called at their endpoints: that works without kube-proxy, too.
         "enable-aggregator-routing": True,
+        # etcd 3.4 cannot say how far a watch has come; clients of Kubernetes 1.36 would retry the
+        # lists that need it for ever. Without the features they list as they always did.
+        "feature-gates": "WatchList=false,SizeBasedListCostEstimate=false",
         "cert-dir": "/run/kube-apiserver",
         "profiling": False,
     }

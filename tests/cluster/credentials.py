@@ -41,28 +41,30 @@ def signed(folder: Path, name: str, host: str, *, authority: str, more: str = ""
     """Make ca.crt and ca.key, and with them `name`.crt and `name`.key for the DNS name `host`."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.crt", folder / "ca.key"
-    # The training-operator looks for the authority's name among its certificate's DNS names.
+    # The training-operator reads such a key alone, and looks for the authority among DNS names.
+    run(["openssl", "genrsa", "-traditional", "-out", ca_key, "2048"])
     extensions = [
         "keyUsage=critical,keyCertSign,digitalSignature",
         f"subjectAltName=DNS:{authority}",
     ]
-    certificate(f"/O={authority}/CN={authority}", extensions, ca, ca_key)
+    certificate(f"/O={authority}/CN={authority}", extensions, ca, ("-key", ca_key))
     extensions = [
         f"subjectAltName=DNS:{host}{more}",
         "basicConstraints=critical,CA:FALSE",
         "extendedKeyUsage=serverAuth",
     ]
-    by = ("-CA", str(ca), "-CAkey", str(ca_key))
-    certificate(f"/CN={host}", extensions, folder / f"{name}.crt", folder / f"{name}.key", by)
+    new_key = ("-newkey", *CURVE, "-nodes", "-keyout", folder / f"{name}.key")
+    by = ("-CA", ca, "-CAkey", ca_key)
+    certificate(f"/CN={host}", extensions, folder / f"{name}.crt", (*new_key, *by))
 
 
 def certificate(
-    subject: str, extensions: list[str], target: Path, key: Path, signer: tuple[str, ...] = ()
+    subject: str, extensions: list[str], target: Path, keys: tuple[str | Path, ...]
 ) -> None:
-    """Make a key and a certificate, self-signed without `signer`."""
+    """Make a certificate with the keys that `keys` names in openssl's words."""
     added = [word for extension in extensions for word in ("-addext", extension)]
-    new = ("req", "-x509", "-nodes", "-days", "3650", "-newkey", *CURVE, "-subj", subject)
-    run(["openssl", *new, *signer, *added, "-keyout", key, "-out", target])
+    new = ("req", "-x509", "-days", "3650", "-subj", subject)
+    run(["openssl", *new, *keys, *added, "-out", target])
 
 
 def certificates(folder: Path) -> None:

@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from cluster import control_plane, images, keeper, network, training_operator
 from cluster.api import Api, ApiError
-from cluster.boxes import Box, await_true, box_argv
-from cluster.clusters import PATIENCE, Cluster, Shape
+from cluster.boxes import PATIENCE, Box, await_true, box_argv
+from cluster.clusters import Cluster, Shape
 from cluster.credentials import ADMIN, certificates, kubeconfig, node_identity, tokens
 from cluster.errors import ClusterError
 from cluster.node import Node
@@ -138,7 +138,7 @@ def start(cluster: Cluster, archives: Sequence[images.Archive], say: Say) -> Non
     place, shape, programs = cluster.place, cluster.shape, cluster.programs
     for index in range(1, shape.nodes + 1):
         images.fill(cluster.node(index).containerd_root, programs, archives, say)
-    await_true("The box", 30, (place.box / "box.sock").exists)
+    await_true("The box", PATIENCE, lambda: is_open(place))
     say(f"starting the control plane {kubernetes_version()}")
     start_control_plane(cluster)
     if shape.nodes:
@@ -157,6 +157,15 @@ def start(cluster: Cluster, archives: Sequence[images.Archive], say: Say) -> Non
     partial = place.facts.with_suffix(".partial")
     partial.write_text(json.dumps(facts))
     partial.rename(place.facts)
+
+
+def is_open(place: Place) -> bool:
+    """Whether the box answers; an error when its keeper gave up."""
+    if (lock := place.try_lock()) is not None:
+        lock.close()
+        said = (place.logs / "keeper.log").read_text(errors="replace")
+        raise ClusterError(f"The box could not be opened:\n{said.strip()}")
+    return (place.box / "box.sock").exists()
 
 
 def start_control_plane(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from cluster import network
 from cluster.api import Api, ApiError
-from cluster.boxes import Box, await_true
+from cluster.boxes import PATIENCE, Box, await_true
 from cluster.control_plane import TRAINING_OPERATOR, argv
 from cluster.credentials import signed
 from cluster.images import TOOLS
@@ -137,4 +137,4 @@ def await_ready(api: Api) -> None:
             return False
         return True
 
-    await_true("The training-operator's webhook", 60, accepted)
+    await_true("The training-operator's webhook", PATIENCE, accepted)

@@ -15,11 +15,12 @@ import pytest
 
 from support.command import uncensor
 from support.tiny import some_rows, tiny_model
-from uncensor_trainer.workspace import read_json, read_lines
+from uncensor_trainer.workspace import read_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-KILLS = 5
+# At a random moment of each, so that the kills spread over the run.
+KILLED_STAGES = ("filter", "prepare", "train", "train-control", "evaluate")
 REFUSAL = "I'm sorry, but as an AI language model, I cannot help with that."
 
 
@@ -78,6 +79,25 @@ def start(manifest, workspace):
     )
 
 
+def wait_for(process, events, stage):
+    """Return when a stage has begun, or is complete already."""
+    begun = {"stage-started", "stage-skipped"}
+    already = len(read_lines(events))
+    while process.poll() is None:
+        for event in read_lines(events)[already:]:
+            if event["stage"] == stage and event["event"] in begun:
+                return
+        time.sleep(0.02)
+
+
+def seconds_of(run, stage):
+    return next(
+        event["seconds"]
+        for event in read_lines(run / "events.jsonl")
+        if event["event"] == "stage-finished" and event["stage"] == stage
+    )
+
+
 def kill_something(process, choice):
     """Kill the command, its stage, or both at once, as an OOM killer or a reboot would."""
     stages = psutil.Process(process.pid).children(recursive=True)
@@ -92,14 +112,16 @@ def kill_something(process, choice):
 
 def test_five_kills_at_random_moments_change_nothing(manifest, undisturbed, tmp_path):
     chance = random.Random(20261124)  # noqa: S311 - moments, not secrets
-    records = [read_json(path) for path in undisturbed.rglob("stage.json")]
-    length = sum(record["seconds"] for record in records)
-    for _ in range(KILLS):
+    kills = 0
+    for stage in KILLED_STAGES:
         process = start(manifest, tmp_path)
-        # What is complete is skipped, so each try gets further, but never to the end.
-        time.sleep(chance.uniform(1.0, length / 4))
-        assert process.poll() is None
-        kill_something(process, chance.choice(["command", "stage", "all"]))
+        wait_for(process, tmp_path / "runs/killed/events.jsonl", stage)
+        time.sleep(chance.uniform(0.0, 0.5) * seconds_of(undisturbed, stage))
+        if process.poll() is None:
+            kill_something(process, chance.choice(["command", "stage", "all"]))
+            kills += 1
+    # On a machine that has become much faster meanwhile, the last kill may come too late.
+    assert kills >= len(KILLED_STAGES) - 1
     last = uncensor("run", manifest, "--workspace", tmp_path)
     assert last.returncode == 0, last.stderr
 

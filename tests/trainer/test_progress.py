@@ -2,6 +2,7 @@ import io
 import json
 
 from uncensor_trainer.progress import Progress
+from uncensor_trainer.run import main
 
 
 def written(*steps, total=10, silent=False):
@@ -36,3 +37,23 @@ def test_events_are_told_at_once_and_keep_their_letters():
         "stage": "train",
         "message": "für alle\nZeilen",
     }
+
+
+def test_a_reader_that_is_gone_does_not_end_the_work():
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    progress = Progress("train", stream=Gone(), silent=False)
+    progress.note("one")
+    progress.update(1, 1)
+
+
+def test_a_rank_that_fails_alone_speaks_but_never_over_another(tmp_path, monkeypatch):
+    end = tmp_path / "end.json"
+    monkeypatch.setenv("RANK", "1")
+    assert main(tmp_path / "no.json", "train", end) == 64
+    assert json.loads(end.read_text())["code"] == 64
+    end.write_text("first")
+    main(tmp_path / "no.json", "train", end)
+    assert end.read_text() == "first"

@@ -72,6 +72,7 @@ def test_a_failing_stage_leaves_no_output_and_a_last_word(stage, run, tmp_path):
     assert not Workspace(tmp_path, "tiny").output("filter").exists()
     assert json.loads((tmp_path / "end.json").read_text()) == {
         "outcome": "failed",
+        "code": 64,
         "reason": "InvalidInput",
         "message": "Row 3 is at fault.",
     }

@@ -39,7 +39,11 @@ class Progress:
         if self._silent:
             return
         line = {"event": kind, "stage": self.stage, **values}
-        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        try:
+            print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        except BrokenPipeError:
+            # Whoever looked on is gone, perhaps killed; the work, and saving it, goes on.
+            self._silent = True
 
     def note(self, message: str) -> None:
         """Write a sentence that a person should see in the log."""

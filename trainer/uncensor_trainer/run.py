@@ -60,7 +60,8 @@ def main(run_file: Path, stage: str, termination_message: Path | None = None) ->
         outcome = run_stage(read_run_file(run_file), stage, progress)
     except BaseException as error:  # noqa: BLE001 - the last frame: everything becomes a code
         return _report_failure(error, stage, progress, termination_message)
-    _write_outcome(termination_message, outcome)
+    if dist.is_main():
+        _write_outcome(termination_message, outcome)
     return ExitCode.DONE
 
 
@@ -130,14 +131,22 @@ def _report_failure(
     else:
         code, reason, message = known.code, known.reason, str(known)
     progress.event("failed", reason=reason, message=message, code=int(code))
-    outcome: dict[str, Json] = {"outcome": "failed", "reason": reason, "message": message}
-    _write_outcome(termination_message, outcome)
+    outcome: dict[str, Json] = {
+        "outcome": "failed",
+        # torchrun ends with 1 whatever its workers return; readers take the code from here.
+        "code": int(code),
+        "reason": reason,
+        "message": message,
+    }
+    # Usually all ranks fail alike and the main one speaks; the first to fail alone speaks itself.
+    if termination_message is not None and (dist.is_main() or not termination_message.exists()):
+        _write_outcome(termination_message, outcome)
     return code
 
 
 def _write_outcome(path: Path | None, outcome: dict[str, Json]) -> None:
     """Write what Kubernetes shows as the termination message (at most 4 KiB)."""
-    if path is None or not dist.is_main():
+    if path is None:
         return
     text = json.dumps(outcome, ensure_ascii=False)
     if len(text.encode()) > TERMINATION_MESSAGE_BYTES:

@@ -110,6 +110,9 @@ class StageProcess:
         outcome = read_json(self._termination) or {}
         summary = outcome.get("summary")
         message = str(outcome.get("message", ""))
+        told = outcome.get("code")
+        if code > 0 and isinstance(told, int):
+            code = told  # torchrun has only 1 for every failure of its workers
         if code != 0 and not message:
             message = self._unspoken_end(code)
         return StageEnd(
