@@ -28,8 +28,8 @@ def finished(tmp_path_factory):
     (workspace / "prompts.jsonl").write_text("".join(chosen), encoding="utf-8")
     manifest = (EXAMPLES / "quickstart.yaml").read_text()
     manifest = manifest.replace(
-        "refusal: {maxNewTokens: 32}",
-        f"refusal: {{maxNewTokens: 24, prompts: {{path: {workspace}/prompts.jsonl}}}}",
+        "refusal: {maxNewTokens: 32, ",
+        f"refusal: {{maxNewTokens: 24, prompts: {{path: {workspace}/prompts.jsonl}}, ",
     )
     assert "prompts.jsonl" in manifest
     path = workspace / "training.yaml"

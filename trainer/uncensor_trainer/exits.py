@@ -105,8 +105,9 @@ def as_stage_error(error: BaseException) -> StageError | None:
         )
     if _is_out_of_memory(error):
         return OutOfMemory(
-            "The stage ran out of memory. Lower training.microBatchSize (globalBatchSize keeps the "
-            "global batch as it is) or training.maxLength, or choose a larger machine."
+            "The stage ran out of memory. In training, lower training.microBatchSize "
+            "(globalBatchSize keeps the global batch as it is) or training.maxLength; in "
+            "evaluation, lower evaluation.refusal.batchSize. Or choose a larger machine."
         )
     return None
 

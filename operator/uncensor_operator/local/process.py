@@ -150,6 +150,8 @@ def _command(run: RunFile, run_file: Path, stage: str) -> list[str]:
 
 def _environment(run: RunFile, termination: Path) -> dict[str, str]:
     environment = {
+        # Threads that wait by spinning stand still for seconds when anything else runs.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
         "UNCENSOR_TERMINATION_MESSAGE": str(termination),
         "PYTHONUNBUFFERED": "1",
