@@ -6,10 +6,9 @@ import argparse
 import sys
 import time
 
-from cluster import lifecycle
+from cluster import builds, lifecycle, programs
 from cluster.clusters import Shape
 from cluster.errors import ClusterError
-from cluster.programs import prepare
 
 
 def main() -> int:
@@ -72,7 +71,8 @@ def status(options: argparse.Namespace) -> int:
 def make(_options: argparse.Namespace) -> int:
     if reason := lifecycle.obstacle():
         raise ClusterError(reason)
-    prepare(say)
+    programs.prepare(say)
+    builds.prepare(say)
     return 0
 
 

@@ -45,7 +45,7 @@ def build(
     `sources` are the files and folders beside the Dockerfile that it copies: they alone are the
     context, and their contents the cache's key. BASE is given as the build argument of that name.
     """
-    tools = tool_packages()
+    tools = prepare(say)
     given = repr(sorted((arguments or {}).items()))
     facts = [name, dockerfile.read_text(), target or "", base_key(), given]
     key = digest(*facts, *contents(dockerfile.parent, sources))
@@ -64,16 +64,18 @@ def build(
         buildah(tools, "push", "--disable-compression", name, f"docker-archive:{path}:{name}")
 
     with locked(cache() / "builds.lock"):
-        make_base(tools, say)
         if not archive(key).exists():
             say(f"building the image {name} (minutes, once for the same files)")
         return Archive(cached(archive(key), make))
 
 
-def tool_packages() -> Path:
-    """The unpacked buildah and debootstrap."""
+def prepare(say: Say) -> Path:
+    """Have the base image, and buildah to build on it; the folder where it is unpacked."""
     part = unpacked_packages(PACKAGES)
-    return cached(part.path, part.make)
+    with locked(cache() / "builds.lock"):
+        tools = cached(part.path, part.make)
+        make_base(tools, say)
+    return tools
 
 
 def base_key() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
@@ -45,8 +44,8 @@ class Cluster:
     token: str
     """The administrator's."""
     programs: Programs
-    owner: int | None = field(default=None, repr=False)
-    """The write end of the keeper's pipe; None for a cluster that outlives this process."""
+    kept_by: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    """Its keeper, when it ends with this process; None when it outlives it."""
 
     @property
     def kubeconfig(self) -> Path:
@@ -135,7 +134,7 @@ class Cluster:
         """Start a node, new or lost, and wait until it is ready."""
         node = self.node(index)
         if node.name in self.box.programs():
-            node.folder.joinpath("box.sock").unlink(missing_ok=True)
+            node.forget_run()
             self.box.restart(node.name)
         else:
             self.box.start(node.name, node.argv())
@@ -148,15 +147,19 @@ class Cluster:
 
     def keep(self) -> None:
         """Let the cluster outlive this process."""
-        if self.owner is not None:
-            os.write(self.owner, keeper.KEEP)
-            self.forget()
+        if self.kept_by is not None:
+            assert self.kept_by.stdin is not None
+            self.kept_by.stdin.write(keeper.KEEP)
+            self.kept_by.stdin.close()
+            self.kept_by = None
 
-    def forget(self) -> None:
-        """Close the keeper's pipe; a cluster that was not kept ends."""
-        if self.owner is not None:
-            os.close(self.owner)
-            self.owner = None
+    def end(self) -> None:
+        """End a cluster that this process started and did not keep; others go on."""
+        if self.kept_by is not None:
+            with self.kept_by:  # closes its standard input, for which it waits, and then waits
+                pass
+            self.kept_by = None
+            keeper.await_end(self.place)
 
 
 def is_ready(node: Object) -> bool:

@@ -82,11 +82,9 @@ def cluster() -> Iterator[Cluster]:
     except ClusterError as error:
         pytest.fail(str(error), pytrace=False)
     yield living
-    if living.owner is not None:
-        living.forget()
-        lifecycle.await_end(living.place)
-        if own and not (living.place.folder / "failures").exists():
-            shutil.rmtree(living.place.folder)
+    living.end()
+    if own and not list(living.place.folder.glob("failures/*")):
+        shutil.rmtree(living.place.folder)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """The process that a cluster lives by: it holds the lock, opens the box and cleans up at the end.
 
-Run as: python -m cluster.keeper NAME OWNER_FD RELAY_FD LOCK_FD BOX_COMMAND...
+Run as: python -m cluster.keeper NAME RELAY_FD LOCK_FD BOX_COMMAND...
 
-The cluster ends when the keeper gets SIGTERM, when the box dies, and when the owner's pipe ends
-before the owner wrote KEEP into it: so an interrupted `up` and a killed pytest leave nothing.
+The cluster ends when the keeper gets SIGTERM, when the box dies, and when standard input ends
+before its owner wrote KEEP into it: so an interrupted `up` and a killed pytest leave nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from types import FrameType
 
 from cluster import cgroups
+from cluster.errors import ClusterError
 from cluster.places import Place
 
 KEEP = b"keep"
@@ -32,9 +33,10 @@ def end(_signal: int, _frame: FrameType | None) -> None:
     raise Ended
 
 
-def watch(box: subprocess.Popen[bytes], owner: int) -> None:
+def watch(box: subprocess.Popen[bytes]) -> None:
     """Return when the cluster has no reason to live on."""
     ended = os.pidfd_open(box.pid)
+    owner = sys.stdin.fileno()
     watched = [ended, owner]
     while True:
         ready, _, _ = select.select(watched, [], [])
@@ -65,6 +67,20 @@ def sweep(place: Place) -> None:
         file.unlink(missing_ok=True)
 
 
+def await_end(place: Place) -> None:
+    """Wait for the keeper's end, then sweep up once more, in case it was killed."""
+    deadline = time.monotonic() + 60
+    while (lock := place.try_lock()) is None:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"The keeper of {place.name} did not end within 60 s; its process id is in "
+                f"{place.keeper}, its log in {place.logs / 'keeper.log'}."
+            )
+        time.sleep(0.1)
+    with lock:
+        sweep(place)
+
+
 def remove_cgroups(prefix: str) -> None:
     """Remove them; the kernel may count the last processes of a group for some moments more."""
     deadline = time.monotonic() + 10
@@ -77,14 +93,14 @@ def remove_cgroups(prefix: str) -> None:
 
 
 def main() -> None:
-    name, owner, relay, _lock, *command = sys.argv[1:]
+    name, relay, _lock, *command = sys.argv[1:]
     place = Place(name)
     signal.signal(signal.SIGTERM, end)
     place.keeper.write_text(str(os.getpid()))
     box = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[int(relay)])
     os.close(int(relay))
     try:
-        watch(box, int(owner))
+        watch(box)
     except Ended:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import IO, Any
@@ -55,8 +54,7 @@ def up(name: str, shape: Shape | None, say: Say) -> Cluster:
     try:
         start(cluster, archives, say)
     except BaseException as error:
-        cluster.forget()
-        await_end(place)
+        cluster.end()
         if isinstance(error, ClusterError):
             raise ClusterError(f"{error}\nLogs are in {place.logs}.") from error
         raise
@@ -93,25 +91,23 @@ def opened(place: Place, shape: Shape, programs: Programs, lock: IO[str]) -> Clu
         listener.listen(128)
         server = f"https://127.0.0.1:{listener.getsockname()[1]}"
         token = write_credentials(place, shape, server)
-        owned, owner = os.pipe()
         relay = [str(listener.fileno()), control_plane.BRIDGE, str(control_plane.API_PORT)]
         addresses = [Node(place, index).address for index in range(1, shape.nodes + 1)]
         script = network.setup(programs, addresses)
         box = box_argv(place.box, network=True, setup=script, relay=relay)
-        descriptors = [owned, listener.fileno(), lock.fileno()]
+        descriptors = [listener.fileno(), lock.fileno()]
         # Its own session: Ctrl-C at the terminal reaches `up`, which then ends the keeper.
         with (place.logs / "keeper.log").open("wb") as output:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "cluster.keeper", place.name, *map(str, descriptors), *box],
                 env=os.environ | programs.environment() | {"PYTHONPATH": str(HERE.parent)},
                 pass_fds=descriptors,
                 start_new_session=True,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
             )
-        os.close(owned)
-    return Cluster(place, shape, server, token, programs, owner)
+    return Cluster(place, shape, server, token, programs, process)
 
 
 def write_credentials(place: Place, shape: Shape, server: str) -> str:
@@ -226,7 +222,7 @@ def down(name: str) -> bool:
     place = Place(name)
     place.check()
     existed = stop_keeper(place)
-    await_end(place)
+    keeper.await_end(place)
     return existed
 
 
@@ -239,20 +235,6 @@ def stop_keeper(place: Place) -> bool:
     await_true("The keeper's process id", 10, place.keeper.exists)
     os.kill(int(place.keeper.read_text()), signal.SIGTERM)
     return True
-
-
-def await_end(place: Place) -> None:
-    """Wait for the keeper's end, then sweep up once more, in case it was killed."""
-    deadline = time.monotonic() + 60
-    while (lock := place.try_lock()) is None:
-        if time.monotonic() > deadline:
-            raise ClusterError(
-                f"The keeper of {place.name} did not end within 60 s; its process id is in "
-                f"{place.keeper}, its log in {place.logs / 'keeper.log'}."
-            )
-        time.sleep(0.1)
-    with lock:
-        keeper.sweep(place)
 
 
 def status(name: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,12 @@ class Node:
     def containerd_socket(self) -> Path:
         """As the outer world sees it."""
         return self.folder / "run" / "containerd" / "containerd.sock"
+
+    def forget_run(self) -> None:
+        """Empty /run, as a power cut does: the sockets of dead programs look like live ones."""
+        (self.folder / "box.sock").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "run")
+        (self.folder / "run").mkdir()
 
     def argv(self) -> list[str]:
         """The command of the node's box, to run within the cluster's."""

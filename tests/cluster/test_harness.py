@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cluster import cgroups, lifecycle
+from cluster import builds, cgroups, keeper, lifecycle
 from cluster.api import Api, ApiError
 from cluster.boxes import await_true
 from cluster.clusters import Cluster, Shape
@@ -177,7 +177,12 @@ def test_a_namespace_that_enforces_restricted_pods_refuses_root(namespace: Names
 
 
 def test_a_pytorch_job_runs_in_its_pods(namespace: Namespace) -> None:
-    script = "echo rank $RANK of $WORLD_SIZE; sleep 2"
+    # As in training, the master ends after the worker has reached it.
+    script = (
+        "echo rank $RANK of $WORLD_SIZE; "
+        "if [ $RANK = 0 ]; then echo meet | nc -l -p $MASTER_PORT >/dev/null; "
+        "else until nc -w 2 $MASTER_ADDR $MASTER_PORT </dev/null; do sleep 0.2; done; fi"
+    )
     jobs = namespace.path("pytorchjobs", PYTORCH)
     namespace.api.create(jobs, a_pytorch_job("pair", script))
 
@@ -185,7 +190,7 @@ def test_a_pytorch_job_runs_in_its_pods(namespace: Namespace) -> None:
 
     await_phase(namespace, "pair-worker-0", "Succeeded")
     assert namespace.kubectl("logs", "pair-master-0") == "rank 0 of 2\n"
-    assert namespace.kubectl("logs", "pair-worker-0", "-c", "pytorch") == "rank 1 of 2\n"
+    assert namespace.kubectl("logs", "pair-worker-0", "-c", "pytorch") == "rank 1 of 2\nmeet\n"
 
 
 def test_the_training_operators_own_webhook_judges_pytorch_jobs(namespace: Namespace) -> None:
@@ -193,6 +198,31 @@ def test_the_training_operators_own_webhook_judges_pytorch_jobs(namespace: Names
 
     with pytest.raises(ApiError, match="pytorch"):
         namespace.api.create(namespace.path("pytorchjobs", PYTORCH), bad)
+
+
+def test_an_image_of_a_dockerfile_is_built_once_and_runs(
+    namespace: Namespace, tmp_path: Path
+) -> None:
+    dockerfile, folder = tmp_path / "Dockerfile", tmp_path / "code"
+    folder.mkdir()
+    (folder / "hello.py").write_text("import sys; print('Python', sys.version_info[1])\n")
+    dockerfile.write_text(
+        "ARG BASE=python:3.11-slim\nFROM ${BASE}\nCOPY code /code\nRUN python -m compileall /code\n"
+        'USER 1000\nCMD ["python", "/code/hello.py"]\n'
+    )
+    name = "uncensor.test/hello:1"
+    stories: list[str] = []
+
+    archive = builds.build(name, dockerfile, [folder], stories.append)
+    again = builds.build(name, dockerfile, [folder], stories.append)
+
+    assert again == archive
+    assert sum(name in story for story in stories) <= 1
+    namespace.cluster.load(archive.path)
+    pod = a_pod("hello", "", {"image": name, "command": None})
+    namespace.api.create(namespace.path("pods"), pod)
+    await_phase(namespace, "hello", "Succeeded")
+    assert namespace.kubectl("logs", "hello") == "Python 11\n"
 
 
 def test_kwok_plays_nodes_and_pods(namespace: Namespace) -> None:
@@ -216,7 +246,7 @@ def test_a_second_up_finds_the_running_cluster(cluster: Cluster) -> None:
 
     assert again.server == cluster.server
     assert again.box.programs() == before
-    again.forget()
+    again.end()
     assert cluster.api.answers()
 
 
@@ -279,7 +309,7 @@ def test_an_up_that_ends_early_leaves_nothing(gone: Place, number: signal.Signal
         process.send_signal(number)
         process.communicate()
 
-    lifecycle.await_end(gone)
+    keeper.await_end(gone)
 
     assert traces(gone) == []
     assert process.returncode != 0
@@ -322,7 +352,7 @@ def test_a_failed_test_shows_its_pods_and_keeps_its_logs(
     assert "it was me" in (kept / "culprit.pod.log").read_text()
     assert (kept / "kube-apiserver.log").stat().st_size
     assert namespace.api.answers()
-    shutil.rmtree(kept.parent)
+    shutil.rmtree(kept)
 
 
 def test_without_leave_tests_are_skipped_in_one_line(tmp_path: Path) -> None:

@@ -27,7 +27,11 @@ CONFIGURATION = "validator.training-operator.kubeflow.org"
 WAIT_FOR_MASTER = f"""\
 - name: init-pytorch
   image: {TOOLS}
-  command: ["sh", "-c", "until nslookup {{{{.MasterAddr}}}} >/dev/null 2>&1; do sleep 0.2; done"]
+  command: ["sh", "-c"]
+  args:  # busybox's nslookup ignores the search list, so the namespace's domain is added
+  - |
+    domain=$(awk '$1 == "search" {{ print $2 }}' /etc/resolv.conf)
+    until nslookup {{{{.MasterAddr}}}}.$domain >/dev/null 2>&1; do sleep 0.2; done
   securityContext:
     allowPrivilegeEscalation: false
     runAsNonRoot: true

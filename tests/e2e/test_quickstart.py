@@ -67,8 +67,9 @@ def test_it_ends_with_a_picture_and_the_path_of_the_report(finished):
     assert "filtered" in output
     assert "█" in output
     assert str(run / "report/index.html") in output
-    assert "96 harmless" not in (page := (run / "report/index.html").read_text())
-    assert f"{NUM_PROMPTS} harmless prompts" in page
+    page = (run / "report/index.html").read_text(encoding="utf-8")
+    assert f"of {NUM_PROMPTS} prompts" in page
+    assert 'http-equiv="Content-Security-Policy"' in page
 
 
 def test_the_second_time_everything_is_skipped(finished):
