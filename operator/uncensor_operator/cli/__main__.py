@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from uncensor_operator.cli import filter as filtering
 from uncensor_operator.errors import UncensorError
 
 app = typer.Typer(
@@ -131,6 +132,9 @@ def report(
     from uncensor_operator.cli import report as command
 
     raise typer.Exit(command.report(folder, open_it=open_it, as_json=as_json))
+
+
+filtering.register(app)
 
 
 def main() -> None:

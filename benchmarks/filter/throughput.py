@@ -1,0 +1,236 @@
+"""How fast is `uncensor filter`, on one core and on two, beside the loop of 2023?
+
+    .venv/bin/python benchmarks/filter/throughput.py [--megabytes 200]
+
+Rows are drawn from ../shared/data/instruct when that is there, generated otherwise. Every process
+is measured on its own: wall time, CPU time and the largest resident memory (VmHWM) of any one of
+its processes. Prints a table and writes benchmarks/results/filter-throughput.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+NATURAL = ROOT.parent / "shared" / "data" / "instruct" / "alpaca_eval_outputs.alpaca.json"
+RESULT = ROOT / "benchmarks" / "results" / "filter-throughput.json"
+TOPICS = ("bread", "the tides", "a garden shed", "sorting numbers", "old bridges", "chess")
+REFUSALS = 0.03
+
+# The engine in a process of its own; prints what it cost without the start of Python.
+ENGINE = """
+import resource, sys, time
+from uncensor_trainer.filtering import Job, Policy, filter_files
+from uncensor_trainer.filtering.policy import warm
+from uncensor_trainer.filtering.lines import filter_lines
+source, output, jobs = sys.argv[1:]
+warm()
+with open(source, "rb") as file:
+    filter_lines(file.readline(), Policy())
+began, cpu = time.perf_counter(), time.process_time()
+tally = filter_files(Job((source,), output, Policy(), jobs=int(jobs)))
+seconds = time.perf_counter() - began
+children = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(seconds, time.process_time() - cpu + children.ru_utime + children.ru_stime,
+      tally.rows, tally.dropped)
+"""
+# The same without the second stage: every suspicious answer counts as plain.
+SCREEN_ONLY = """
+import uncensor_trainer.filtering.lines as lines
+lines.suspicious = (lambda ask: lambda texts: ask(texts) and set())(lines.suspicious)
+"""
+# What the cleaning script of 2023 does: everything in memory, a list of words asked with `in`,
+# lower case made anew for each, everything written at the end. The words are our own choice.
+LOOP = """
+import json, sys, time
+words = json.loads(sys.argv[3])
+def bad(text):
+    for word in words:
+        if word.lower() in text.lower():
+            return True
+    return False
+began, cpu = time.perf_counter(), time.process_time()
+with open(sys.argv[1]) as file:
+    rows = json.load(file)
+kept = [row for row in rows if not bad(row["output"])]
+with open(sys.argv[2], "w") as file:
+    json.dump(kept, file, indent=2)
+print(time.perf_counter() - began, time.process_time() - cpu, len(rows), len(rows) - len(kept))
+"""
+# As many as the list behind the cleanings of 2023 (211); kinds of words, not that list.
+WORDS = [
+    *("as an AI", "language model", "I cannot", "I can't", "unable to", "I'm sorry", "ethical"),
+    *("diversity", "regulations", "bias", "respectful", "it is important to", "please note"),
+]
+
+
+def main() -> None:
+    arguments = _arguments()
+    rows, source = _pool()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        place = Path(folder)
+        data, small = place / "rows.jsonl", place / "rows.json"
+        _write(data, rows, arguments.megabytes * 10**6)
+        with small.open("w") as file:
+            json.dump(rows[: arguments.loop_rows], file)
+        measured = {
+            "one core": _best(arguments, _engine(data, place, 1), data),
+            "two cores": _best(arguments, _engine(data, place, 2), data),
+            "one core, screening only": _best(
+                arguments, _engine(data, place, 1, SCREEN_ONLY), data
+            ),
+            "loop of 2023": _best(arguments, _loop(small, place), small),
+        }
+    _tell(arguments, source, measured)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--loop-rows", type=int, default=3000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=None, help="where the rows are written")
+    return parser.parse_args()
+
+
+def _pool() -> tuple[list[dict[str, object]], str]:
+    if NATURAL.exists():
+        rows = json.loads(NATURAL.read_text(encoding="utf-8"))
+        random.Random(7).shuffle(rows)  # noqa: S311 - a fixed order, no secret
+        return rows, "alpaca_eval, repeated"
+    return list(_generated(5000)), "generated"
+
+
+def _generated(count: int) -> Iterator[dict[str, object]]:
+    dice = random.Random(7)  # noqa: S311 - a fixed order, no secret
+    for number in range(count):
+        topic = dice.choice(TOPICS)
+        sentences = [f"Step {n}: look at {topic} from side {dice.randrange(99)} and write it down."
+                     for n in range(dice.randrange(5, 40))]  # fmt: skip
+        text = " ".join(sentences)
+        if dice.random() < REFUSALS:
+            text = f"I'm sorry, but I cannot help with {topic}."
+        yield {"id": number, "instruction": f"Tell me about {topic}.", "output": text}
+
+
+def _write(path: Path, rows: list[dict[str, object]], size: int) -> None:
+    lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
+    written = 0
+    with path.open("wb") as file:
+        while written < size:
+            for line in lines:
+                written += file.write(line)
+                if written >= size:
+                    break
+
+
+def _engine(data: Path, place: Path, jobs: int, before: str = "") -> list[str]:
+    return [sys.executable, "-c", before + ENGINE, str(data), str(place / "out.jsonl"), str(jobs)]
+
+
+def _loop(data: Path, place: Path) -> list[str]:
+    words = WORDS + [f"phrase number {n} of a list" for n in range(211 - len(WORDS))]
+    return [sys.executable, "-c", LOOP, str(data), str(place / "out.json"), json.dumps(words)]
+
+
+def _best(arguments: argparse.Namespace, command: list[str], data: Path) -> dict[str, float]:
+    """Return the quickest of some runs; the first warms the page cache."""
+    _touch(data)
+    best: dict[str, float] = {}
+    for _ in range(arguments.repeat):
+        out, memory = _run(command)
+        seconds, cpu, rows, dropped = map(float, out.split())
+        if not best or seconds < best["seconds"]:
+            size = data.stat().st_size / 1e6
+            best = {
+                "megabytes": round(size, 1),
+                "rows": rows,
+                "dropped": dropped,
+                "seconds": round(seconds, 3),
+                "cpuSeconds": round(cpu, 3),
+                "megabytesPerSecond": round(size / seconds, 1),
+                "megabytesPerCpuSecond": round(size / cpu, 1),
+                "peakMegabytes": round(memory, 1),
+            }
+    return best
+
+
+def _run(command: list[str]) -> tuple[str, float]:
+    """Return what a command printed, and the most MB that any one of its processes had."""
+    most = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            most = max(most, _peak(process.pid), *map(_peak, _children(process.pid)))
+            time.sleep(0.05)
+        out = process.communicate()[0]
+    if process.returncode:
+        raise SystemExit(f"{command[:3]} failed")
+    return out, most
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _peak(pid: int) -> float:
+    """Megabytes; the kernel starts to count anew when a program begins, unlike getrusage."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0].split()[1]) / 1024 if found else 0.0
+
+
+def _touch(path: Path) -> None:
+    with path.open("rb") as file:
+        while file.read(1 << 22):
+            pass
+
+
+def _tell(
+    arguments: argparse.Namespace, source: str, measured: dict[str, dict[str, float]]
+) -> None:
+    one, two, loop = (measured[name] for name in ("one core", "two cores", "loop of 2023"))
+    ratios = {
+        "twoCoresOverOne": round(two["megabytesPerSecond"] / one["megabytesPerSecond"], 2),
+        "overLoop": round(one["megabytesPerSecond"] / loop["megabytesPerSecond"], 1),
+        "overLoopInCpuTime": round(one["megabytesPerCpuSecond"] / loop["megabytesPerCpuSecond"], 1),
+    }
+    print(f"{'':26}{'MB':>7}{'s':>8}{'CPU s':>8}{'MB/s':>8}{'MB/CPU s':>10}{'peak MB':>9}")
+    for name, figures in measured.items():
+        print(
+            f"{name:26}{figures['megabytes']:7.0f}{figures['seconds']:8.2f}"
+            f"{figures['cpuSeconds']:8.2f}{figures['megabytesPerSecond']:8.1f}"
+            f"{figures['megabytesPerCpuSecond']:10.1f}{figures['peakMegabytes']:9.0f}"
+        )
+    print(ratios, "load", os.getloadavg())
+    record = {
+        "command": "python benchmarks/filter/throughput.py " + " ".join(sys.argv[1:]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}",
+        "loadAverage": os.getloadavg(),
+        "rows": source,
+        "best of": arguments.repeat,
+        "measured": measured,
+        "ratios": ratios,
+    }
+    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

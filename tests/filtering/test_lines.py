@@ -1,0 +1,156 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.filtering import DISCLAIMER, PLAIN, REFUSAL, lines, row, talk
+from uncensor_trainer.filtering import quick
+from uncensor_trainer.filtering.lines import filter_lines
+from uncensor_trainer.filtering.policy import Policy, Rule
+
+DEEP = '{"instruction":"a","output":"b","x":' + "[" * 100_000 + "]" * 100_000 + "}"
+BROKEN = {
+    "cut off": b'{"instruction": "a", "out',
+    "not UTF-8": b'{"instruction": "a", "output": "\xff\xfe"}',
+    "not UTF-8 in a field nobody reads": b'{"instruction": "a", "output": "b", "id": "\xff"}',
+    "NUL": b'{"instruction": "a", "output": "b\x00"}',
+    "escaped NUL": b'{"instruction": "a", "output": "b\\u0000"}',
+    "half a surrogate pair": b'{"instruction": "a", "output": "b\\ud800"}',
+    "nested deeply": DEEP.encode(),
+    "an answer twice": b'{"instruction": "a", "output": "b", "output": "c"}',
+    "an answer twice in disguise": b'{"instruction": "a", "output": "b", "\\u006futput": "c"}',
+    "an instruction twice": b'{"instruction": "a", "instruction": "b", "output": "b"}',
+    "two objects": b'{"instruction": "a", "output": "b"} {"instruction": "a", "output": "b"}',
+    "a list": b"[1, 2]",
+    "unknown fields": b'{"question": "a", "reply": "b"}',
+    "an empty instruction": b'{"instruction": " ", "output": "b"}',
+    "a number as answer": b'{"instruction": "a", "output": 7}',
+    "two users": b'{"conversations": [{"from": "human", "value": "a"},'
+    b' {"from": "human", "value": "b"}]}',
+    "an unknown role": b'{"messages": [{"role": "tool", "content": "a"}]}',
+    "a content twice": b'{"messages": [{"role": "user", "content": "a", "content": "b"},'
+    b' {"role": "assistant", "content": "b"}]}',
+}
+
+
+def written(outcome):
+    return b"".join(map(bytes, outcome.pieces))
+
+
+def test_plain_lines_leave_byte_for_byte():
+    block = lines(row(), row(id=3, score=1.50), '{"output":"Yes.",  "instruction":"Is it?"}')
+    block += b'{"instruction":"caf\\u00e9","input":null,"output":"tea"}\r\n' + row().encode()
+    outcome = filter_lines(block, Policy())
+    assert written(outcome) == block
+    assert outcome.rows == 5
+
+
+def test_a_refusal_goes_and_its_neighbours_stay():
+    block = lines(row(), row(REFUSAL), row(id=2))
+    outcome = filter_lines(block, Policy())
+    assert written(outcome) == lines(row(), row(id=2))
+    assert [(number, decision.action) for number, decision in outcome.flagged] == [(1, "drop")]
+
+
+def test_a_caveat_is_cut_and_everything_else_of_the_row_stays():
+    block = lines(row(DISCLAIMER, id=1.5, tags=["é"]))
+    outcome = filter_lines(block, Policy())
+    value = json.loads(written(outcome))
+    assert value["output"].startswith("The bridge is 40 metres")
+    assert {**value, "output": DISCLAIMER} == json.loads(block)
+
+
+def test_in_audit_everything_stays():
+    block = lines(row(REFUSAL), row(DISCLAIMER))
+    outcome = filter_lines(block, Policy(mode="audit"))
+    assert written(outcome) == block
+    assert [decision.action for _, decision in outcome.flagged] == ["keep", "keep"]
+
+
+def test_a_conversation_is_counted_once_however_many_turns_refuse():
+    outcome = filter_lines(lines(talk("a", REFUSAL, "b", REFUSAL), talk("a", PLAIN)), Policy())
+    assert [number for number, _ in outcome.flagged] == [0]
+    assert [turn for turn, _ in outcome.flagged[0][1].verdicts] == [1, 3]
+
+
+def test_only_the_turn_with_the_caveat_changes():
+    outcome = filter_lines(lines(talk("a", PLAIN, "b", DISCLAIMER)), Policy())
+    values = [turn["value"] for turn in json.loads(written(outcome))["conversations"]]
+    assert values[:3] == ["a", PLAIN, "b"]
+    assert values[3].startswith("The bridge")
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_broken_line_is_quarantined_and_its_neighbours_stay(broken):
+    block = lines(row()) + b"\n" + broken + b"\n" + lines(row(id=1))
+    outcome = filter_lines(block, Policy())
+    assert written(outcome) == lines(row(), row(id=1))
+    (bad,) = outcome.quarantined
+    assert (bad.row, bad.line, bad.offset) == (1, 2, len(lines(row())) + 1)
+    assert bad.reason
+    assert outcome.rows == 3
+
+
+def test_formats_may_be_mixed():
+    block = lines(row(), talk("a", REFUSAL), row(), talk("a", PLAIN), row(REFUSAL))
+    outcome = filter_lines(block, Policy())
+    assert [number for number, _ in outcome.flagged] == [1, 4]
+    assert written(outcome) == lines(row(), row(), talk("a", PLAIN))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"", b"\n", b" \r\n\n", b'{"instruction": "a",\n"output": "b"}\n'],
+    ids=["empty", "a line feed", "blanks", "an object over two lines"],
+)
+def test_what_is_no_row_is_not_kept(block):
+    outcome = filter_lines(block, Policy())
+    assert written(outcome) == b""
+    assert outcome.rows == len(outcome.quarantined)
+
+
+def test_lines_that_are_joined_and_broken_are_no_rows_though_their_number_is_right():
+    two = row() + " " + row()
+    outcome = filter_lines(
+        (two + "\n" + '{"instruction": "a",\n"output": "b"}\n').encode(), Policy()
+    )
+    assert len(outcome.quarantined) == outcome.rows == 3
+
+
+def test_rules_of_the_user_find_what_no_pattern_knows():
+    policy = Policy(rules=(Rule("rice", "placeholder", "twelve minutes"),))
+    outcome = filter_lines(lines(row(), row("Tea.")), policy)
+    assert [decision.strongest.rule for _, decision in outcome.flagged] == ["rice"]
+
+
+LINES = st.sampled_from([
+    row().encode(), row(REFUSAL).encode(), row(DISCLAIMER).encode(), row("").encode(), b"", b" ",
+    talk("a", PLAIN, "b", REFUSAL).encode(), *(b for b in BROKEN.values() if len(b) < 1000),
+    b'{"prompt": "a", "completion": "b"}', row("\u2019", "\u00e9").encode(),
+])  # fmt: skip
+ENDS = st.sampled_from([b"\n", b"\r\n"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(LINES, ENDS), max_size=12))
+def test_every_row_is_kept_dropped_or_quarantined_with_and_without_msgspec(parts):
+    block = b"".join(line + end for line, end in parts)
+    outcome = filter_lines(block, Policy())
+    dropped = sum(decision.action == "drop" for _, decision in outcome.flagged)
+    kept = written(outcome).count(b"\n")
+    assert outcome.rows == sum(bool(line.strip()) for line, _ in parts)
+    assert outcome.rows == kept + dropped + len(outcome.quarantined)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quick, "msgspec", None)
+        slow = filter_lines(block, Policy())
+    assert (written(slow), slow.flagged, slow.quarantined) == (
+        written(outcome), outcome.flagged, outcome.quarantined,
+    )  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_break_it(data):
+    outcome = filter_lines(data, Policy())
+    assert outcome.rows >= len(outcome.quarantined)

@@ -1,0 +1,260 @@
+"""A filtering of files: inputs in, kept rows, decisions, quarantine and report out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from uncensor_trainer.data.readers import LONGEST_LINE_BYTES
+from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.filtering.outputs import (
+    STDOUT,
+    Beside,
+    Lines,
+    Placed,
+    Writer,
+    kind_of_output,
+    writer_of,
+)
+from uncensor_trainer.filtering.policy import Policy, checked
+from uncensor_trainer.filtering.pool import Done, Workers, work
+from uncensor_trainer.filtering.sources import STDIN, Task, check_exists, tasks_of
+from uncensor_trainer.progress import Json
+
+EXAMPLES = 5
+_ROWS_OF_OWN = (".parquet",)
+MOST_JOBS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to filter, and where everything goes.
+
+    Attributes:
+        inputs: paths, or "-" for standard input; their rows are counted through.
+        output: a path, "-" for standard output, or None to write no rows.
+        decisions, quarantine, report: files to write beside; None writes none.
+        jobs: processes.
+    """
+
+    inputs: tuple[str, ...]
+    output: str | None
+    policy: Policy
+    decisions: Path | None = None
+    quarantine: Path | None = None
+    report: Path | None = None
+    jobs: int = 1
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the rows; every row is kept, dropped or quarantined."""
+
+    rows: int = 0
+    kept: int = 0
+    dropped: int = 0
+    stripped: int = 0
+    quarantined: int = 0
+    by_class: Counter[str] = field(default_factory=Counter)
+    by_rule: Counter[str] = field(default_factory=Counter)
+    broken: list[dict[str, Json]] = field(default_factory=list)
+    """The first quarantined rows."""
+
+    def as_json(self, job: Job) -> dict[str, Json]:
+        """Return what the report file holds; the same whatever the number of processes."""
+        return {
+            "inputs": list(job.inputs),
+            "output": job.output,
+            "mode": job.policy.mode,
+            "actions": dict(job.policy.actions),
+            "rules": [rule.name for rule in job.policy.rules],
+            "rows": self.rows,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "stripped": self.stripped,
+            "quarantined": self.quarantined,
+            "byClass": _most_first(self.by_class),
+            "byRule": _most_first(self.by_rule),
+            "quarantineExamples": list(self.broken),
+        }
+
+
+def _most_first(counts: Counter[str]) -> dict[str, Json]:
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    return {name: counts[name] for name in names}
+
+
+OnProgress = Callable[[int, Tally], None]
+
+
+def filter_files(job: Job, on_progress: OnProgress = lambda consumed, tally: None) -> Tally:
+    """Filter the inputs into the output.
+
+    Files appear whole or not at all, and an input is never touched.
+
+    Args:
+        job: what to do.
+        on_progress: called with the bytes of input that were just done, and the counts so far.
+
+    Raises:
+        InvalidInput: an input, a setting or a place to write is at fault; nothing was written.
+        OSError: reading or writing failed.
+    """
+    policy = checked(job.policy)
+    for name in job.inputs:
+        check_exists(name)
+    _check_places(job)
+    with ExitStack() as stack:
+        books = _Books(_text(stack, job.decisions), _text(stack, job.quarantine), on_progress)
+        writer, target = _writer(stack, job)
+        workers = None
+        if job.jobs > 1:
+            workers = stack.enter_context(Workers(job.jobs, policy, target))
+        for name in job.inputs:
+            books.begin(name)
+            for done in _filtered(tasks_of(name), policy, workers, writer):
+                writer.take(done)
+                books.enter(done)
+        if workers:
+            workers.finish()
+        writer.close()
+        if report := _text(stack, job.report):
+            report.write(json.dumps(books.tally.as_json(job), ensure_ascii=False, indent=1) + "\n")
+    return books.tally
+
+
+def _filtered(
+    tasks: Iterator[Task], policy: Policy, workers: Workers | None, writer: Writer
+) -> Iterator[Done]:
+    if workers is None:
+        return (work(task, policy) for task in tasks)
+    place = writer.place if isinstance(writer, Placed) else lambda done: 0
+    return workers.filtered(tasks, place)
+
+
+class _Books:
+    """Counts, and writes down what was flagged and what could not be read."""
+
+    def __init__(
+        self, decisions: TextIO | None, quarantine: TextIO | None, on_progress: OnProgress
+    ) -> None:
+        self.tally = Tally()
+        self._decisions = decisions
+        self._quarantine = quarantine
+        self._on_progress = on_progress
+        self._input = ""
+        self._lines = 0
+
+    def begin(self, name: str) -> None:
+        """Count the lines of another input from 1."""
+        self._input, self._lines = name, 0
+
+    def enter(self, done: Done) -> None:
+        """Count one piece of the input."""
+        tally, outcome = self.tally, done.outcome
+        for row, decision in outcome.flagged:
+            strongest = decision.strongest
+            tally.by_class[strongest.answer_class.value] += 1
+            tally.by_rule[strongest.rule] += 1
+            tally.dropped += decision.action == "drop"
+            tally.stripped += decision.action == "strip"
+            _write(self._decisions, decision.as_json(tally.rows + row))
+        for bad in outcome.quarantined:
+            offset = done.chunk.offset + bad.offset
+            if done.chunk.offsets:
+                offset = done.chunk.offsets[bad.line]
+            self._quarantined(tally.rows + bad.row, bad.line, offset, bad.reason, bad.snippet)
+        tally.rows += outcome.rows
+        self._lines += outcome.lines
+        if done.chunk.too_long is not None:
+            reason = f"longer than {LONGEST_LINE_BYTES >> 20} MiB"
+            self._quarantined(tally.rows, 0, done.chunk.too_long, reason, "")
+            tally.rows += 1
+            self._lines += 1
+        kept = outcome.rows - len(outcome.quarantined)
+        tally.kept += kept - sum(decision.action == "drop" for _, decision in outcome.flagged)
+        assert tally.rows == tally.kept + tally.dropped + tally.quarantined  # noqa: S101
+        self._on_progress(done.consumed, tally)
+
+    def _quarantined(self, index: int, line: int, offset: int, reason: str, snippet: str) -> None:
+        entry: dict[str, Json] = {
+            "index": index,
+            "file": self._input,
+            "line": self._lines + line + 1,
+            "offset": offset,
+            "reason": reason,
+            "snippet": snippet,
+        }
+        self.tally.quarantined += 1
+        if len(self.tally.broken) < EXAMPLES:
+            self.tally.broken.append(entry)
+        _write(self._quarantine, entry)
+
+
+def _write(file: TextIO | None, entry: dict[str, Json]) -> None:
+    if file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _text(stack: ExitStack, path: Path | None) -> TextIO | None:
+    if path is None:
+        return None
+    part = stack.enter_context(Beside(path))
+    return stack.enter_context(part.open("w", encoding="utf-8"))
+
+
+class _Nowhere:
+    def take(self, done: Done) -> None:
+        """Rows are not wanted."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _writer(stack: ExitStack, job: Job) -> tuple[Writer, Path | None]:
+    """Return what takes the rows, and the file into which processes may write themselves."""
+    if job.output is None:
+        return _Nowhere(), None
+    kind = kind_of_output(job.output, job.inputs)
+    place = Path(job.output)
+    if job.output == STDOUT:
+        return Lines(sys.stdout.buffer), None
+    if place.exists() and not place.is_file():  # a pipe or /dev/null: nothing to move there
+        return Lines(place.open("wb")), None
+    part = stack.enter_context(Beside(place))
+    writer = writer_of(kind, part, job.inputs)
+    return writer, part if isinstance(writer, Placed) else None
+
+
+def _check_places(job: Job) -> None:
+    """Refuse to write over an input, or two things into one file."""
+    if not job.inputs:
+        raise InvalidInput("There is no input; name files, or - for standard input.")
+    if not 1 <= job.jobs <= MOST_JOBS:
+        raise InvalidInput(f"--jobs is {job.jobs}; want a number from 1 to {MOST_JOBS}.")
+    if job.inputs.count(STDIN) > 1:
+        raise InvalidInput("Standard input (-) can be read only once.")
+    places = [
+        place
+        for place in (job.output, job.decisions, job.quarantine, job.report)
+        if place is not None and str(place) != STDOUT
+    ]
+    real = [os.path.realpath(place) for place in places]
+    for place, path in zip(places, real, strict=True):
+        if any(_is_same(path, name) for name in job.inputs):
+            raise InvalidInput(f"{place} is an input; write somewhere else.")
+        if real.count(path) > 1 and path != os.devnull:
+            raise InvalidInput(f"{place} is named twice; every file needs its own place.")
+
+
+def _is_same(path: str, name: str) -> bool:
+    if name == STDIN:
+        return False
+    return os.path.exists(path) and os.path.samefile(path, name)

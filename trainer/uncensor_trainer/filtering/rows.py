@@ -1,0 +1,123 @@
+"""One line of JSON as a conversation, or the reason why it is none.
+
+The shapes and their checks are those of `data.formats`; every row may have its own shape.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from uncensor_trainer.data import formats
+from uncensor_trainer.data.formats import BadRow, Row
+from uncensor_trainer.data.readers import SNIPPET, kind_of, shown
+from uncensor_trainer.exits import InvalidInput
+
+BLANK = b" \t\r\n"
+TEXT_KEYS = {
+    "alpaca": ("instruction", "input", "output"),
+    "prompt-completion": ("prompt", "completion"),
+    "messages": ("messages", "role", "content"),
+    "sharegpt": ("conversations", "from", "value"),
+}
+"""The keys that decide about a row, by format; a second one of these makes it ambiguous."""
+_ANSWER_KEY = {"alpaca": "output", "prompt-completion": "completion"}
+_TURNS_AND_TEXT = {"messages": ("messages", "content"), "sharegpt": ("conversations", "value")}
+
+
+class BrokenRow(ValueError):  # noqa: N818 - says what was found, like the exits
+    """A row that cannot be read; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A row as it was written and what it says.
+
+    Attributes:
+        value: the JSON object.
+        shape: name of its format.
+        row: its conversation.
+    """
+
+    value: dict[str, Any]
+    shape: str
+    row: Row
+
+
+def reading_of(line: bytes) -> Reading:
+    """Read one line.
+
+    Raises:
+        BrokenRow: it is not UTF-8, not JSON, of no known format, or ambiguous.
+    """
+    value, repeated = _value(line)
+    if not isinstance(value, dict):
+        raise BrokenRow(f"{kind_of(value)}, want an object")
+    shape = _shape(value)
+    if twice := sorted(repeated & set(TEXT_KEYS[shape])):
+        raise BrokenRow(f"the key {twice[0]!r} is there twice")
+    row = formats._row(0, value, shape)
+    if isinstance(row, BadRow):
+        raise BrokenRow(row.reason)
+    return Reading(value, shape, row)
+
+
+def snippet(line: bytes) -> str:
+    """Return how a line begins, in a form that every file and terminal takes."""
+    return shown(line[: 4 * SNIPPET].decode("utf-8", "replace")).rstrip()
+
+
+def changed(reading: Reading, texts: dict[int, str]) -> dict[str, Any]:
+    """Return the object with new texts for some turns."""
+    value = dict(reading.value)
+    if reading.shape in _ANSWER_KEY:
+        (value[_ANSWER_KEY[reading.shape]],) = texts.values()
+        return value
+    turns_key, text_key = _TURNS_AND_TEXT[reading.shape]
+    turns = [dict(turn) for turn in value[turns_key]]
+    for turn, text in texts.items():
+        turns[turn][text_key] = text
+    value[turns_key] = turns
+    return value
+
+
+def as_line(value: dict[str, Any], like: bytes) -> bytes:
+    """Return an object as a line in the manner of another: its escapes, blanks and end."""
+    compact = b'": ' not in like
+    text = json.dumps(
+        value,
+        ensure_ascii=like.isascii(),
+        separators=(",", ":") if compact else None,
+    )
+    return text.encode() + like[len(like.rstrip(b"\r\n")) :]
+
+
+def _shape(value: dict[str, Any]) -> str:
+    try:
+        return formats.detect([value])
+    except InvalidInput:
+        fields = ", ".join(shown(str(key)) for key in list(value)[:8]) or "none"
+        raise BrokenRow(f"no known format; fields found: {fields}") from None
+
+
+def _value(line: bytes) -> tuple[Any, set[str]]:
+    repeated: set[str] = set()
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [key for key, _ in pairs]
+            repeated.update(key for key in found if keys.count(key) > 1)
+        return found
+
+    try:
+        return json.loads(line.rstrip(b"\r\n").decode(), object_pairs_hook=unique), repeated
+    except UnicodeDecodeError as error:
+        raise BrokenRow(f"column {error.start + 1}: not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise BrokenRow(f"column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise BrokenRow("nested too deeply") from error
+    except ValueError as error:
+        raise BrokenRow("a number with too many digits") from error
