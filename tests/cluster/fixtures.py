@@ -92,7 +92,7 @@ def product_images(cluster: Cluster) -> checkout.ProductImages:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(
     cluster: Cluster, product_images: checkout.ProductImages
 ) -> Iterator[product.Installation]:

@@ -57,7 +57,7 @@ class Helm:
         if key not in self.rendered:
             where = ["--namespace", NAMESPACE, *flags]
             text = self.run("template", RELEASE, chart, *where, values=values or {})
-            self.rendered[key] = [one for one in yaml.load_all(text, LOADER) if one]  # noqa: S506
+            self.rendered[key] = [one for one in yaml.load_all(text, LOADER) if one]
         return copy.deepcopy(self.rendered[key])
 
 
