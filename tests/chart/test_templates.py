@@ -1,6 +1,7 @@
 """What the chart makes of its values, by the real helm."""
 
 import copy
+import textwrap
 
 import pytest
 import yaml
@@ -16,6 +17,8 @@ from support.charts import (
     only,
     pod_of,
 )
+from uncensor_operator.api.reading import read
+from uncensor_operator.api.unsupported import unsupported
 from uncensor_operator.settings import read_settings
 
 FULL = {
@@ -244,3 +247,19 @@ def test_a_name_of_another_release_is_its_own(helm: Helm) -> None:
     deployment = only(helm.objects(values), "Deployment")
     assert deployment["metadata"]["name"] == "other"
     assert deployment["metadata"]["namespace"] == NAMESPACE
+
+
+@pytest.mark.parametrize("values", [{}, NAMESPACED, FULL])
+def test_the_notes_hold_a_first_run_that_is_valid(helm: Helm, values: dict, tmp_path) -> None:
+    words = ["install", RELEASE, CHART, "--namespace", NAMESPACE, "--dry-run=client"]
+    said = helm.run(*words, values=values).partition("NOTES:")[2]
+    manifest = textwrap.dedent(said.partition("<<'YAML'\n")[2].partition("  YAML\n")[0])
+    (tmp_path / "first.yaml").write_text(manifest)
+
+    (document,) = read([str(tmp_path / "first.yaml")])
+
+    assert document.problems == ()
+    assert unsupported(document.training) == ()
+    pools = values.get("settings", {}).get("pools", [{"name": "cpu"}])
+    wanted = values.get("settings", {}).get("defaultPool", pools[0]["name"])
+    assert document.training.spec.compute.pool == wanted
