@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.images import Archive, archive
-from cluster.layered import LayeredImage
+from cluster.layered import LayeredImage, stale
 from cluster.places import cache, locked
 from cluster.programs import Say, cached, digest, run, unpacked_packages
 
@@ -86,6 +86,8 @@ def build_layered(
         if not image.exists():
             say(f"building the image {image.reference} (minutes, once for the same files)")
             recipe.build(tools, image.reference, scratch)
+            for old in stale(image):
+                buildah(tools, "rmi", old)
     return image
 
 

@@ -182,9 +182,19 @@ def add(tree: tarfile.TarFile, name: str, content: bytes) -> None:
     tree.addfile(info, io.BytesIO(content))
 
 
+def stale(image: LayeredImage) -> list[str]:
+    """References of older images of the same name in the storage, but for the newest few."""
+    dated = sorted(
+        ((one["created"], name) for one in known_images() for name in one.get("names") or ()),
+        reverse=True,
+    )
+    same = [name for _, name in dated if name.rsplit(":", 1)[0] == image.repository]
+    return same[KEPT:]
+
+
 def superseded(image: LayeredImage, folder: Path, suffix: str) -> Iterator[Path]:
     """Files `<key><suffix>` of older images of the same name, but for the newest few."""
-    prefix = image.key.removesuffix(image.reference.rsplit(":", 1)[1])
-    known = list(folder.glob(f"{prefix}*{suffix}"))
+    tag = image.reference.rsplit(":", 1)[1]
+    known = list(folder.glob(f"{image.key.removesuffix(tag)}{'?' * len(tag)}{suffix}"))
     known.sort(key=lambda one: one.stat().st_mtime, reverse=True)
     yield from known[KEPT:]

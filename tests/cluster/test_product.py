@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from cluster.api import Api, ApiError
 from cluster.boxes import await_true
 from cluster.checkout import ProductImages
 from cluster.clusters import Cluster
-from cluster.layered import LayeredImage
+from cluster.layered import KEPT, LayeredImage, superseded
 from cluster.processes import processes_of, signal_pod
 from cluster.product import NAMESPACE, RELEASE, Installation
 from cluster.spaces import Namespace
@@ -173,6 +175,21 @@ note = pathlib.Path("/workspace", sys.argv[1])
 note.touch()
 note.write_text(" ".join(sorted(one.name for one in note.parent.iterdir())))
 """
+
+
+def test_the_newest_images_of_a_name_are_kept(tmp_path: Path) -> None:
+    for number in range(KEPT + 2):
+        for name in ("uncensor.test_trainer", "uncensor.test_trainer-x"):
+            mark = tmp_path / f"{name}-{number:016x}.imported"
+            mark.touch()
+            os.utime(mark, (number, number))
+
+    old = superseded(LayeredImage("uncensor.test/operator:0000000000000000"), tmp_path, ".imported")
+    assert list(old) == []
+    old = superseded(LayeredImage(f"uncensor.test/trainer:{KEPT + 1:016x}"), tmp_path, ".imported")
+    assert [one.name for one in old] == [
+        f"uncensor.test_trainer-{number:016x}.imported" for number in (1, 0)
+    ]
 
 
 def a_claim(name: str) -> dict[str, Any]:
