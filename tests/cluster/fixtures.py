@@ -124,6 +124,11 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Name
     cluster.api.delete(f"/api/v1/namespaces/{name}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs a cluster last: it takes a share of the machine as long as it lives."""
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Show what the cluster knows about a failed test, and keep the whole of it in a folder."""
