@@ -21,6 +21,7 @@ from uncensor_operator.cluster.resources import PODS, RUNS, SELECTOR, WATCHED, R
 from uncensor_operator.cluster.store import Key, Store
 from uncensor_operator.handlers.runs import Reconciler
 from uncensor_operator.handlers.watching import kopf_settings, registry
+from uncensor_operator.errors import UncensorError
 from uncensor_operator.handlers.workqueue import WorkQueue
 from uncensor_operator.names import StageState
 from uncensor_operator.plan.pods import pod_of
@@ -101,13 +102,17 @@ class Engine:
     async def _watch(self) -> None:
         self._pulse.expect("watch", WATCH_PATIENCE)
         namespaces = self._settings.namespaces
-        await kopf.operator(
-            registry=registry(self._store, self._queue.add, self._heard),
-            settings=kopf_settings(self._settings),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-        )
+        try:
+            await kopf.operator(
+                registry=registry(self._store, self._queue.add, self._heard),
+                settings=kopf_settings(self._settings),
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+            )
+        except Exception as error:
+            # A list that is refused for good, a kind that is gone: a new process begins anew.
+            raise UncensorError(f"The watches have ended: {error}") from error
 
     def _heard(self) -> None:
         self._pulse.beat("watch")
