@@ -105,8 +105,30 @@ def decisive_exit(child: Child) -> Exit | None:
 
 
 def taken_away(child: Child) -> str:
-    """Return why the cluster took away a pod of a failed attempt; empty when it took none."""
-    return next((pod.disruption for pod in child.pods if pod.disruption), "")
+    """Return why a pod of a failed attempt was taken away; empty when none was.
+
+    A controller deletes the other pods after the first has failed, so a deletion counts as the
+    cause only if it was asked for before anything failed.
+    """
+    for pod in child.pods:
+        if pod.disruption:
+            return pod.disruption
+    ends = [pod.exit.finished_at for pod in child.pods if pod.exit and pod.exit.code != 0]
+    first = min((end for end in ends if end is not None), default=None)
+    for pod in child.pods:
+        if pod.deleting_since and first and pod.deleting_since < first:
+            return f"pod {pod.name} was deleted"
+    return ""
+
+
+def saved_step(child: Child, world: World) -> int | None:
+    """Return the newest checkpoint that an attempt has told of, in its log or its last word."""
+    known = world.progress.get(child.name)
+    told = [known.checkpoint if known else None]
+    for pod in child.pods:
+        step = pod.exit.outcome.get("checkpointStep") if pod.exit else None
+        told.append(step if isinstance(step, int) else None)
+    return max((step for step in told if step is not None), default=None)
 
 
 def _rank(end: Exit) -> tuple[int, float]:
