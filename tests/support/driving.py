@@ -66,7 +66,7 @@ class Driver:
         for _ in range(limit):
             if until is not None and until(self.sim):
                 return self
-            if not self.forward() and self._rests():
+            if not self.forward() and self.rests():
                 assert until is None, f"never came: {self.sim.status['phase']}"
                 return self
         raise AssertionError(f"no rest after {limit} passes: {self.sim.status['phase']}")
@@ -80,7 +80,8 @@ class Driver:
             self.sim.wait(max(1.0, self.sim.again_in))
         return changed
 
-    def _rests(self) -> bool:
+    def rests(self) -> bool:
+        """Whether the operator waits for nothing but people."""
         phase, again = self.sim.status.get("phase"), self.sim.again_in
         return again is None or phase in ("Succeeded", "Stalled", "Suspended")
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from uncensor_operator.names import Reason
 from uncensor_operator.plan.placement import Obstacle
 from uncensor_operator.plan.pods import Exit, Pod
-from uncensor_operator.plan.world import Child, WarningEvent, World
+from uncensor_operator.plan.world import JOB, Child, WarningEvent, World
 from uncensor_trainer.exits import ExitCode
 
 # Waiting reasons that never end by themselves, so that people must know at once.
@@ -88,6 +88,8 @@ def silent_seconds(child: Child, world: World) -> int:
     speaker = child.speaker
     if speaker is None or speaker.running_since is None or speaker.gone_by or speaker.is_over:
         return 0
+    if any(pod.running_since is None and not pod.is_over for pod in child.pods):
+        return 0  # the others wait for one that has no node yet
     progress = world.progress.get(child.name)
     seen = progress.seen_at if progress and progress.pod == speaker.uid else None
     return int(_age(max(speaker.running_since, seen or speaker.running_since), world.now))
@@ -106,6 +108,9 @@ def decisive_exit(child: Child) -> Exit | None:
 
 def taken_away(child: Child) -> str:
     """Return why the cluster took away a pod of a failed attempt; empty when it took none."""
+    if child.kind == JOB and not child.pods:
+        # Failed pods stay; one that is gone was evicted, drained, or deleted by somebody.
+        return f"the pod of {child.name} is gone"
     return next((pod.disruption for pod in child.pods if pod.disruption), "")
 
 
