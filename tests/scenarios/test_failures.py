@@ -35,7 +35,7 @@ def ends(code: int, reason: str, message: str, when: str = "[ $attempt = 1 ]") -
 def test_a_killed_worker_ends_the_attempt_and_the_next_one_goes_on(run: Stage) -> None:
     run.stunt("train", WORKS)
     run.apply(TWO_NODES)
-    run.wait_state("train", "Running")
+    run.wait("both ranks", lambda: len(run.starts()) == 5)
     assert signal_pod(run.pod("run-train-1-worker-0"), signal.SIGKILL)
 
     run.wait_for("Succeeded", seconds=90)
@@ -121,7 +121,7 @@ def test_without_a_last_word_the_end_of_the_log_is_shown(run: Stage) -> None:
 def test_a_deleted_pod_saves_and_the_attempt_is_free(run: Stage) -> None:
     run.stunt("train", SAVES)
     run.apply(TWO_NODES)
-    run.wait_state("train", "Running")
+    run.wait("both ranks", lambda: len(run.starts()) == 5)
     for rank in ("master-0", "worker-0"):
         run.space.kubectl("delete", "pod", f"run-train-1-{rank}", "--wait=false")
 
