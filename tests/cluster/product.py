@@ -84,7 +84,10 @@ class Installation:
         """Install or upgrade with `changes` to the values, and wait until the operator answers."""
         self.values = merged(self.values, changes or {})
         words = ["upgrade", "--install", RELEASE, str(CHART), "--values", "-"]
-        self.helm(*words, stdin=yaml.safe_dump(self.values))
+        # Other tests may have put the CRD there, without a chart.
+        self.helm(
+            *words, "--take-ownership", "--force-conflicts", stdin=yaml.safe_dump(self.values)
+        )
         self.await_available()
 
     def await_available(self) -> None:
