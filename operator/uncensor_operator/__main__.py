@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from uncensor_operator import telemetry
@@ -55,11 +56,14 @@ async def _run(settings_file: Path | None) -> int:
     pulse = Pulse()
     runner = await telemetry.serve(pulse, settings.http_port)
     client = await connect(settings.engine.request_seconds)
-    work = asyncio.create_task(_lead(client, settings, pulse), name="operator")
-    loop = asyncio.get_running_loop()
     stopping: list[str] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, work, number, stopping)
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, _stop, work, number, stopping)
+
+    work = asyncio.create_task(_lead(client, settings, pulse, take_signals), name="operator")
+    take_signals()
     try:
         await work
     except asyncio.CancelledError:
@@ -79,10 +83,12 @@ def _stop(work: asyncio.Task[None], number: int, stopping: list[str]) -> None:
     work.cancel()
 
 
-async def _lead(client: Client, settings: Settings, pulse: Pulse) -> None:
+async def _lead(
+    client: Client, settings: Settings, pulse: Pulse, take_signals: Callable[[], None]
+) -> None:
     """Wait for the Lease, then work for as long as it is ours."""
     instance = os.environ.get("POD_NAME") or socket.gethostname()
-    engine = Engine(client, settings, pulse, instance)
+    engine = Engine(client, settings, pulse, instance, take_signals)
     if not settings.election.enabled:
         pulse.ready = True
         telemetry.LEADER.set(1)

@@ -9,12 +9,9 @@ import pytest
 
 from cluster import outside, stunts
 from cluster.clusters import Cluster
-from cluster.fixtures import cluster, pytest_runtest_makereport, run_namespace
 from cluster.outside import Outside
 from cluster.volumes import RunNamespace
 from support.staging import STAGES, Stage
-
-__all__ = ["cluster", "pytest_runtest_makereport", "run_namespace"]
 
 
 def scenario_settings() -> dict[str, Any]:

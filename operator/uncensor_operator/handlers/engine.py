@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter as Counts
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import kopf
@@ -19,6 +19,7 @@ from uncensor_operator.cluster.logs import LogBook
 from uncensor_operator.cluster.observe import Observer
 from uncensor_operator.cluster.resources import PODS, RUNS, SELECTOR, WATCHED, Resource
 from uncensor_operator.cluster.store import Key, Store
+from uncensor_operator.errors import UncensorError
 from uncensor_operator.handlers.runs import Reconciler
 from uncensor_operator.handlers.watching import kopf_settings, registry
 from uncensor_operator.handlers.workqueue import WorkQueue
@@ -39,7 +40,15 @@ WORKER_PATIENCE = 300.0
 class Engine:
     """Everything that works while this process is the leader."""
 
-    def __init__(self, client: Client, settings: Settings, pulse: Pulse, instance: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        pulse: Pulse,
+        instance: str,
+        take_signals: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._take_signals = take_signals
         self._client = client
         self._settings = settings
         self._pulse = pulse
@@ -101,13 +110,20 @@ class Engine:
     async def _watch(self) -> None:
         self._pulse.expect("watch", WATCH_PATIENCE)
         namespaces = self._settings.namespaces
-        await kopf.operator(
-            registry=registry(self._store, self._queue.add, self._heard),
-            settings=kopf_settings(self._settings),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-        )
+        try:
+            tasks = await kopf.spawn_tasks(
+                registry=registry(self._store, self._queue.add, self._heard),
+                settings=kopf_settings(self._settings),
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+            )
+            # kopf has just taken the signals for itself.
+            self._take_signals()
+            await kopf.run_tasks(tasks)
+        except Exception as error:
+            # A list that is refused for good, a kind that is gone: a new process begins anew.
+            raise UncensorError(f"The watches have ended: {error}") from error
 
     def _heard(self) -> None:
         self._pulse.beat("watch")

@@ -22,9 +22,15 @@ Marked = Callable[[Key], None]
 def registry(store: Store, mark: Marked, alive: Callable[[], None]) -> kopf.OperatorRegistry:
     """Return kopf's handlers: one an event, for runs and for what belongs to them."""
     found = kopf.OperatorRegistry()
+    kopf.on.login(registry=found)(_login)
     for resource in (RUNS, *WATCHED):
         _watch(found, resource, store, mark, alive)
     return found
+
+
+def _login(**given: Any) -> kopf.ConnectionInfo | None:
+    """Read the credentials again whenever kopf asks: tokens of pods are renewed every hour."""
+    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
 
 
 def _watch(
