@@ -82,7 +82,9 @@ def build_layered(
     if image.exists():
         return image
     tools = prepare(say)
-    with locked(cache() / "builds.lock"), partial_folder() as scratch:
+    # A lock of its own: a build of gigabytes must not hold up one of megabytes.
+    lock = cache() / f"build-{name.replace('/', '-')}.lock"
+    with locked(lock), partial_folder() as scratch:
         if not image.exists():
             say(f"building the image {image.reference} (minutes, once for the same files)")
             recipe.build(tools, image.reference, scratch)
