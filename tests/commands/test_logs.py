@@ -54,6 +54,12 @@ def a_stage_pod(name: str, script: str, stage: str, attempt: int = 1, **spec):
 
 
 @pytest.fixture
+def namespace(run_namespace):
+    """Stages live in namespaces that enforce Pod Security `restricted`, with a volume."""
+    return run_namespace
+
+
+@pytest.fixture
 def pods(namespace):
     """Create pods and wait for a phase."""
 
@@ -127,7 +133,9 @@ def test_a_pod_that_waits_says_for_what(runs, namespace, command):
     nowhere = a_stage_pod("my-run-fetch-1", "true", "fetch", nodeSelector={"no": "such-node"})
     namespace.api.create(namespace.path("pods"), nowhere)
     path = f"{namespace.path('pods')}/my-run-fetch-1"
-    await_true("The scheduler's verdict", 30, lambda: namespace.api.get(path)["status"]["conditions"])
+    await_true(
+        "The scheduler's verdict", 30, lambda: namespace.api.get(path)["status"]["conditions"]
+    )
     done = command("logs", "my-run")
     assert done.stdout == ""
     assert "my-run-fetch-1 has not begun: Unschedulable" in done.stderr
@@ -142,46 +150,60 @@ def test_a_stage_without_pods_is_told_with_its_attempts(runs, command):
     assert "its stages: fetch, filter" in command("logs", "my-run", "--stage", "trian").stderr
 
 
-PAGE = "<!doctype html>\n<title>Ünïcode</title>" + "<p>filtered</p>" * 20_000
+PAGE = "<!doctype html>\n" + "<p>Ünïcode <b>filtered</b></p>\n" * 3000
 
 
 @pytest.fixture
-def claim(namespace, tmp_path_factory):
-    """A volume of the first node, with a claim, in a namespace that enforces `restricted`."""
-    name = f"{namespace.name}-volume"
-    label = {"pod-security.kubernetes.io/enforce": "restricted"}
-    namespace.api.request(
-        "PATCH",
-        f"/api/v1/namespaces/{namespace.name}",
-        {"metadata": {"labels": label}},
-        kind="application/merge-patch+json",
-    )
-    room = {"storage": "1Gi"}
-    node = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            "capacity": room,
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": "",
-            "hostPath": {"path": f"/var/{name}", "type": "DirectoryOrCreate"},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [node]}]}},
-        },
-    }
-    namespace.api.create("/api/v1/persistentvolumes", volume)
-    about = {
+def folder(namespace):
+    """The folder of the run on its volume, which is bound to a claim."""
+    workspace = namespace.volume("my-run")
+    claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": "my-run-workspace"},
         "spec": {
             "accessModes": ["ReadWriteMany"],
-            "storageClassName": "",
-            "volumeName": name,
-            "resources": {"requests": room},
+            "resources": {"requests": {"storage": "1Gi"}},
         },
     }
-    namespace.api.create(namespace.path("persistentvolumeclaims"), about)
-    yield "my-run-workspace"
-    namespace.api.delete(f"/api/v1/persistentvolumes/{name}")
+    namespace.api.create(namespace.path("persistentvolumeclaims"), claim)
+    folder = workspace / "runs" / "my-run"
+    (folder / "report").mkdir(parents=True)
+    return folder
+
+
+def test_the_page_comes_whole_without_exec_and_leaves_no_pod(
+    runs, pods, command, *, folder, namespace, tmp_path
+):
+    runs.recorded("succeeded")
+    pods(a_stage_pod("my-run-report-1", "echo reported", "report"))
+    (folder / "report" / "index.html").write_text(PAGE)
+    done = command("report", "my-run", "--download", "page.html")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "page.html").read_text() == PAGE
+    left = [
+        pod["metadata"]["name"]
+        for pod in namespace.api.items(namespace.path("pods"))
+        if "deletionTimestamp" not in pod["metadata"]
+    ]
+    assert left == ["my-run-report-1"]
+
+
+def test_a_page_that_is_not_there_leaves_no_file_and_says_how_to_look(
+    runs, pods, command, folder, tmp_path
+):
+    runs.recorded("succeeded")
+    pods(a_stage_pod("my-run-report-1", "echo reported", "report"))
+    done = command("report", "my-run", "--download", "page.html")
+    assert done.returncode == 1
+    assert "runs/my-run/report/index.html could not be read" in done.stderr
+    assert "kubectl exec" in done.stderr
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_without_a_pod_of_the_run_the_commands_by_hand_are_printed(runs, command):
+    runs.recorded("succeeded")
+    done = command("report", "my-run", "--download", "page.html")
+    assert done.returncode == 1
+    assert "No pod or Job of my-run is left" in done.stderr
+    assert "kubectl run read-" in done.stderr
