@@ -166,12 +166,12 @@ def test_a_damaged_checkpoint_costs_steps_but_not_the_run(a_run):
     train(whole)
     with pytest.raises(StopRequested):
         train(damaged, stop_at=4)
-    optimizer = arm_dir(damaged) / "checkpoints" / "step-5" / "optimizer.pt"
-    content = bytearray(optimizer.read_bytes())
+    (state,) = (arm_dir(damaged) / "checkpoints" / "step-5").glob("*.safetensors")
+    content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
-    optimizer.write_bytes(content)
+    state.write_bytes(content)
     notes = [line["message"] for line in train(damaged) if line["event"] == "note"]
-    assert "step-5 is not used: optimizer.pt does not have the bytes" in notes[0]
+    assert "step-5 is not used: state-00001-of-00001.safetensors does not" in notes[0]
     assert "Going on from the checkpoint of step 3" in notes[1]
     assert losses(damaged) == losses(whole)
 

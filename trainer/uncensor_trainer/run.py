@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uncensor_trainer import dist
-from uncensor_trainer.exits import ExitCode, InvalidInput, as_stage_error
+from uncensor_trainer.exits import ExitCode, Hanging, InvalidInput, as_stage_error
+from uncensor_trainer.heartbeat import Heartbeat, stall_timeout
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.runfile import RunFile, read_run_file
 from uncensor_trainer.workspace import Workspace
@@ -31,6 +32,7 @@ STAGES: dict[str, str] = {
     "evaluate": "uncensor_trainer.stages.evaluate",
     "report": "uncensor_trainer.stages.report",
 }
+TRAINING_STAGES = ("train", "train-control")
 PACKAGES = ("uncensor-operator", "torch", "transformers", "deepspeed", "peft", "accelerate")
 TERMINATION_MESSAGE_BYTES = 4096
 
@@ -57,7 +59,7 @@ def main(run_file: Path, stage: str, termination_message: Path | None = None) ->
     """Run a stage of a run file and return the exit code; never raises."""
     progress = Progress(stage)
     try:
-        outcome = run_stage(read_run_file(run_file), stage, progress)
+        outcome = run_stage(read_run_file(run_file), stage, progress, termination_message)
     except BaseException as error:  # noqa: BLE001 - the last frame: everything becomes a code
         return _report_failure(error, stage, progress, termination_message)
     if dist.is_main():
@@ -65,7 +67,9 @@ def main(run_file: Path, stage: str, termination_message: Path | None = None) ->
     return ExitCode.DONE
 
 
-def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
+def run_stage(
+    run: RunFile, stage: str, progress: Progress, termination_message: Path | None = None
+) -> dict[str, Json]:
     """Bring the output of one stage into being, unless it is complete already.
 
     Raises:
@@ -82,7 +86,8 @@ def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
     started = time.time()
     partial = _partial_folder(workspace, stage, plan.digest)
     # Libraries print; standard output is for our JSON lines, whose stream `progress` holds.
-    with contextlib.redirect_stdout(sys.stderr):
+    heartbeat = _heartbeat(workspace, progress, termination_message)
+    with contextlib.redirect_stdout(sys.stderr), heartbeat:
         function: StageFunction = importlib.import_module(STAGES[stage]).run
         summary = function(context, partial)
     if not dist.is_main():
@@ -100,6 +105,23 @@ def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
     workspace.commit(stage, partial, record)
     progress.event("done", seconds=round(finished - started, 3), summary=summary)
     return {"outcome": "done", "summary": summary}
+
+
+def _heartbeat(workspace: Workspace, progress: Progress, termination: Path | None) -> Heartbeat:
+    """Return the signs of life of a stage; only training can hang for what others do."""
+    trains = progress.stage in TRAINING_STAGES
+
+    def end(message: str) -> None:
+        code = _report_failure(Hanging(message), progress.stage, progress, termination)
+        os._exit(code)
+
+    return Heartbeat(
+        progress,
+        file=workspace.output(progress.stage).parent / "heartbeat.json" if trains else None,
+        stacks=workspace.run_dir / "stacks",
+        timeout=stall_timeout() if trains else None,
+        on_stall=end,
+    )
 
 
 def _partial_folder(workspace: Workspace, stage: str, digest: str) -> Path:
