@@ -1,15 +1,19 @@
 """One training, continued by other numbers of processes and other ZeRO stages."""
 
-import json
-import signal
-
 import pytest
 
+from support.ranks import Ranks
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
-from support.training import losses, start, train, wait_for_step
+from support.training import losses, train
 
-STEPS = 48
+STEPS = 24
 GLOBAL_BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def ranks():
+    with Ranks() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +34,12 @@ def a_run(base, tmp_path_factory):
 
 
 def attempt(folder, base, *, processes, stage=2, micro=4, **training):
-    """Return the run file of an attempt: 48 steps of 8 rows, whatever the processes."""
+    """Return the run file of an attempt: 24 steps of 8 rows, whatever the processes."""
     return run_file(
         folder,
         base,
         training={
-            "epochs": 16.0,
+            "epochs": 8.0,
             "micro_batch_size": min(micro, GLOBAL_BATCH // processes),
             "gradient_accumulation_steps": GLOBAL_BATCH
             // processes
@@ -54,19 +58,6 @@ def undisturbed(a_run, base):
     return losses(run)
 
 
-def do(run, *, processes, until):
-    """Run an attempt until a step is done, then stop it, or to the end; return its notes."""
-    process = start(run, processes=processes)
-    if until is not None:
-        wait_for_step(process, run, until)
-        process.send_signal(signal.SIGTERM)
-    out, complaints = process.communicate()
-    lines = [json.loads(line) for line in out.splitlines()]
-    word = "done" if until is None else "failed"
-    assert lines[-1]["event"] == word, complaints
-    return " ".join(line["message"] for line in lines if line["event"] == "note")
-
-
 @pytest.mark.parametrize(
     "attempts",
     [
@@ -75,12 +66,27 @@ def do(run, *, processes, until):
         pytest.param([(2, 3), (2, 1), (4, 3)], id="from stage 3 to 1 to 3"),
     ],
 )
-def test_other_processes_go_on_with_the_same_rows_and_losses(a_run, base, undisturbed, attempts):
-    folder = a_run()
-    share = STEPS // len(attempts)
+def test_other_processes_go_on_with_the_same_rows_and_losses(
+    ranks, a_run, base, undisturbed, attempts
+):
+    folder, share = a_run(), STEPS // len(attempts)
     for number, (processes, stage) in enumerate(attempts):
         last = number == len(attempts) - 1
         run = attempt(folder, base, processes=processes, stage=stage)
-        notes = do(run, processes=processes, until=None if last else share * (number + 1) - 3)
+        lines = ranks.attempt(run, processes, stop_at=None if last else share * (number + 1) - 1)
+        notes = " ".join(line["message"] for line in lines if line["event"] == "note")
         assert ("go on with it" in notes) == (number > 0)
     assert losses(run) == [(step, pytest.approx(loss, abs=1e-3)) for step, loss in undisturbed]
+
+
+@pytest.mark.parametrize(("processes", "stage"), [(2, 2), (2, 3)])
+def test_the_same_processes_go_on_bit_by_bit(ranks, a_run, base, processes, stage):
+    whole, stopped = a_run(), a_run()
+    for step in (3, 8):
+        ranks.attempt(
+            attempt(stopped, base, processes=processes, stage=stage), processes, stop_at=step
+        )
+    for folder in (whole, stopped):
+        run = attempt(folder, base, processes=processes, stage=stage)
+        ranks.attempt(run, processes)
+    assert losses(attempt(stopped, base, processes=2)) == losses(attempt(whole, base, processes=2))

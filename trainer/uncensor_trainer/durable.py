@@ -130,8 +130,11 @@ class DurableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no ty
         """Return what a manifest says."""
         return {"savedAt": round(time.time(), 3)}
 
-    def judge(self, step: int, loss: float, grad_norm: float) -> None:
+    def judge(self, step: int, loss: float, grad_norm: float) -> bool:
         """Look at a step that has just ended, with all processes; go back when it is broken.
+
+        Returns:
+            Whether the step stands.
 
         Raises:
             NumericFailure: the training is broken, and going back cannot help (any more).
@@ -146,6 +149,7 @@ class DurableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no ty
             self.finish_saves()
         if broken:
             self._roll_back(step, loss, grad_norm)
+        return not broken
 
     def _roll_back(self, step: int, loss: float, grad_norm: float) -> None:
         """Take weights and moments of an earlier checkpoint, and go on with the next rows.

@@ -170,8 +170,7 @@ class Loop(DurableTrainer):
         if "loss" not in logs:
             return
         step, loss, grad_norm = self.state.global_step, logs["loss"], logs["grad_norm"]
-        self.judge(step, loss, grad_norm)
-        if dist.is_main():
+        if self.judge(step, loss, grad_norm) and dist.is_main():
             self._with.log.step(
                 step, loss=loss, learning_rate=logs["learning_rate"], grad_norm=grad_norm
             )
