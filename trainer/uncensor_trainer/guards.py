@@ -52,12 +52,9 @@ class Footprint:
     layers: int
 
 
-def checkpoint_bytes(shape: Footprint, training: TrainingSettings) -> int:
-    """Return the bytes of one checkpoint on disk."""
-    state = FULL_PRECISION * (1 + OPTIMIZER_MOMENTS)
-    if shape.deepspeed:
-        state += weight_bytes(shape, training)
-    return shape.trainable * state
+def checkpoint_bytes(shape: Footprint) -> int:
+    """Return the bytes of one checkpoint on disk: float32 weights and moments, of all processes."""
+    return shape.trainable * FULL_PRECISION * (1 + OPTIMIZER_MOMENTS)
 
 
 def model_bytes(shape: Footprint, training: TrainingSettings) -> int:
@@ -83,7 +80,7 @@ def refuse_full_disk(
         WorkspaceFailure: there is too little space; nothing was written yet.
     """
     count = training.checkpoints.keep_latest + 1
-    each, model = checkpoint_bytes(shape, training), model_bytes(shape, training)
+    each, model = checkpoint_bytes(shape), model_bytes(shape, training)
     need = max(0, count * each - existing) + model
     free = shutil.disk_usage(folder).free
     numbers = (
@@ -149,11 +146,14 @@ def memory_estimate(shape: Footprint, training: TrainingSettings) -> str:
     # checkpointing the layer's input alone, and one layer is computed again at a time.
     layers = 1 if training.gradient_checkpointing else shape.layers
     activations = tokens * shape.hidden * computed * (34 * layers + shape.layers)
+    # Pinned where there is a GPU; main memory either way (ADR 11).
+    copy = checkpoint_bytes(shape) / shares[2] if training.checkpoints.asynchronous else 0
     total = weights + gradients + optimizer + logits + activations
     return (
         f"about {_shown(total)} of memory a process (weights {_shown(weights)}, gradients "
         f"{_shown(gradients)}, optimizer {_shown(optimizer)}, activations {_shown(activations)}, "
-        f"logits {_shown(logits)}); {_shown(psutil.virtual_memory().available)} of main memory free"
+        f"logits {_shown(logits)}), and {_shown(copy)} of main memory for saves behind; "
+        f"{_shown(free_memory())} of main memory free"
     )
 
 
