@@ -78,6 +78,48 @@ def test_a_hanging_stage_leaves_its_stacks_and_ends_with_79(tmp_path):
     assert "stuck_in_a_collective" in stacks.read_text()
 
 
+HANGING_TOGETHER = """
+import os, sys, time
+from pathlib import Path
+import torch.distributed as torch_dist
+from uncensor_trainer import dist, heartbeat
+from uncensor_trainer.progress import Phase, Progress
+
+folder = Path(sys.argv[1])
+torch_dist.init_process_group(
+    "gloo", init_method=f"file://{folder}/store", rank=dist.rank(), world_size=2
+)
+
+def waits_for_the_other():
+    torch_dist.barrier()
+
+def is_somewhere_else():
+    time.sleep(600)
+
+progress = Progress("train")
+with heartbeat.Heartbeat(
+    progress, file=None, stacks=folder / "stacks", timeout=2.0, on_stall=lambda _: os._exit(79)
+):
+    torch_dist.barrier()
+    progress.enter(Phase.TRAINING)
+    waits_for_the_other() if dist.is_main() else is_somewhere_else()
+"""
+
+
+def test_the_stacks_of_all_processes_show_who_is_missing(tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", HANGING_TOGETHER, str(tmp_path)],
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
+        )
+        for rank in (0, 1)
+    ]
+    assert [process.wait() for process in processes] == [79, 79]
+    waiting, missing = sorted((tmp_path / "stacks").iterdir())
+    assert "waits_for_the_other" in waiting.read_text()
+    assert "is_somewhere_else" in missing.read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("", None), ("0", None), ("1800", 1800.0), ("soon", None), ("-1", None)]
 )

@@ -81,7 +81,7 @@ class Saver:
         self._others = _own_group()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        needed = num_bytes(state.pieces())
+        needed = num_bytes(state.pieces()) * dist.local_world_size()
         short = needed * MEMORY_TO_LEAVE > free_memory()
         # If one process has to wait for its disk, the others would only wait for it later.
         (no_room,) = any_rank(short and asynchronous)
@@ -111,7 +111,7 @@ class Saver:
         started = time.monotonic()
         self.wait()
         folder, pieces = self._checkpoints.partial(step), self._state.pieces()
-        total = _sum_over_ranks(num_bytes(pieces))
+        total = sum(_exchanged(num_bytes(pieces), self._others))
 
         def begin() -> None:
             refuse_full_disk_now(self._checkpoints.folder, total)
@@ -216,14 +216,6 @@ def _exchanged(value: Any, group: Any) -> list[Any]:
     values: list[Any] = [None] * torch_dist.get_world_size(group)
     torch_dist.all_gather_object(values, value, group=group)
     return values
-
-
-def _sum_over_ranks(count: int) -> int:
-    if not torch_dist.is_available() or not torch_dist.is_initialized():
-        return count
-    counts: list[Any] = [None] * torch_dist.get_world_size()
-    torch_dist.all_gather_object(counts, count)
-    return sum(counts)
 
 
 def _on_gpu(pieces: Sequence[Piece]) -> bool:

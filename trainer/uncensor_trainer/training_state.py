@@ -89,10 +89,13 @@ class TrainingState:
     def __init__(self, model: torch.nn.Module, optimizer: Any, engine: Any | None) -> None:
         self._zero = engine.optimizer if engine is not None else None
         self._engine = engine
+        # Without sharding every process keeps everything; one of them saves it.
+        self._saves = True
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         if engine is None or isinstance(self._zero, torch.optim.Optimizer):
             inner = optimizer.optimizer if engine is None else self._zero
             self._shards = _whole_parameters(model, _innermost(inner))
+            self._saves = dist.is_main()
         elif engine.zero_optimization_stage() == ZERO_3:
             self._shards = _zero_3(self._zero, names)
         elif hasattr(self._zero, "single_partition_of_fp32_groups"):
@@ -105,7 +108,11 @@ class TrainingState:
 
     def pieces(self) -> list[Piece]:
         """Return views of everything that this process has to save."""
-        return [piece for shard in self._shards for piece in shard.pieces() if piece.values.numel()]
+        return list(self._kept()) if self._saves else []
+
+    def _kept(self) -> Iterator[Piece]:
+        for shard in self._shards:
+            yield from (piece for piece in shard.pieces() if piece.values.numel())
 
     def counters(self) -> dict[str, Json]:
         """Return the few numbers beside the vectors."""
@@ -121,7 +128,7 @@ class TrainingState:
             WorkspaceFailure: the checkpoint does not hold everything.
         """
         with torch.no_grad():
-            for piece in self.pieces():
+            for piece in self._kept():
                 reader.fill(piece)
             for shard in self._shards:
                 shard.state["step"].fill_(counters["optimizerStep"])
