@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uncensor_trainer import dist
+from uncensor_trainer.diary import Diary
 from uncensor_trainer.exits import ExitCode, Hanging, InvalidInput, as_stage_error
 from uncensor_trainer.heartbeat import Heartbeat, stall_timeout
 from uncensor_trainer.progress import Json, Progress
@@ -52,23 +53,34 @@ class StageContext:
         return self.run.stage(self.stage).digest
 
 
+OnStall = Callable[[str], None]
 StageFunction = Callable[[StageContext, Path], dict[str, Json]]
 
 
 def main(run_file: Path, stage: str, termination_message: Path | None = None) -> int:
     """Run a stage of a run file and return the exit code; never raises."""
     progress = Progress(stage)
+    diary: Diary | None = None
     try:
-        outcome = run_stage(read_run_file(run_file), stage, progress, termination_message)
+        run = read_run_file(run_file)
+        diary = Diary(run, stage)
+        diary.begin(run)
+        outcome = run_stage(
+            run, stage, progress, _end_at_once(diary, progress, termination_message)
+        )
     except BaseException as error:  # noqa: BLE001 - the last frame: everything becomes a code
-        return _report_failure(error, stage, progress, termination_message)
+        code, message = _report_failure(error, stage, progress, termination_message)
+        if diary is not None:
+            diary.end(code, message)
+        return code
     if dist.is_main():
         _write_outcome(termination_message, outcome)
+        diary.end(ExitCode.DONE, skipped=outcome["outcome"] == "skipped")
     return ExitCode.DONE
 
 
 def run_stage(
-    run: RunFile, stage: str, progress: Progress, termination_message: Path | None = None
+    run: RunFile, stage: str, progress: Progress, on_stall: OnStall | None = None
 ) -> dict[str, Json]:
     """Bring the output of one stage into being, unless it is complete already.
 
@@ -81,12 +93,13 @@ def run_stage(
     workspace = Workspace(Path(run.workspace), run.run)
     if workspace.is_complete(stage, plan.digest):
         progress.event("skipped", message="complete, made from the same inputs")
-        return {"outcome": "skipped"}
+        known = workspace.record(stage) or {}
+        return {"outcome": "skipped", "summary": known.get("summary")}
     context = StageContext(run, stage, workspace, progress)
     started = time.time()
     partial = _partial_folder(workspace, stage, plan.digest)
     # Libraries print; standard output is for our JSON lines, whose stream `progress` holds.
-    heartbeat = _heartbeat(workspace, progress, termination_message)
+    heartbeat = _heartbeat(workspace, progress, on_stall or _end_at_once(None, progress, None))
     with contextlib.redirect_stdout(sys.stderr), heartbeat:
         function: StageFunction = importlib.import_module(STAGES[stage]).run
         summary = function(context, partial)
@@ -107,21 +120,28 @@ def run_stage(
     return {"outcome": "done", "summary": summary}
 
 
-def _heartbeat(workspace: Workspace, progress: Progress, termination: Path | None) -> Heartbeat:
+def _heartbeat(workspace: Workspace, progress: Progress, on_stall: OnStall) -> Heartbeat:
     """Return the signs of life of a stage; only training can hang for what others do."""
     trains = progress.stage in TRAINING_STAGES
-
-    def end(message: str) -> None:
-        code = _report_failure(Hanging(message), progress.stage, progress, termination)
-        os._exit(code)
-
     return Heartbeat(
         progress,
         file=workspace.output(progress.stage).parent / "heartbeat.json" if trains else None,
         stacks=workspace.run_dir / "stacks",
         timeout=stall_timeout() if trains else None,
-        on_stall=end,
+        on_stall=on_stall,
     )
+
+
+def _end_at_once(diary: Diary | None, progress: Progress, termination: Path | None) -> OnStall:
+    """Return what ends a hanging process, whose main thread never comes back to say so."""
+
+    def end(message: str) -> None:
+        code, told = _report_failure(Hanging(message), progress.stage, progress, termination)
+        if diary is not None:
+            diary.end(code, told)
+        os._exit(code)
+
+    return end
 
 
 def _partial_folder(workspace: Workspace, stage: str, digest: str) -> Path:
@@ -144,7 +164,8 @@ def _versions() -> dict[str, Json]:
 
 def _report_failure(
     error: BaseException, stage: str, progress: Progress, termination_message: Path | None
-) -> int:
+) -> tuple[int, str]:
+    """Tell everybody why the stage failed; return the exit code and the sentence."""
     known = as_stage_error(error)
     if known is None:
         traceback.print_exception(error, file=sys.stderr)
@@ -163,7 +184,7 @@ def _report_failure(
     # Usually all ranks fail alike and the main one speaks; the first to fail alone speaks itself.
     if termination_message is not None and (dist.is_main() or not termination_message.exists()):
         _write_outcome(termination_message, outcome)
-    return code
+    return code, message
 
 
 def _write_outcome(path: Path | None, outcome: dict[str, Json]) -> None:
