@@ -6,13 +6,20 @@ one by one. Kept lines are never written anew: they leave as runs of the block's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from uncensor_trainer.filtering.policy import Decision, Policy, decide, without_caveats
-from uncensor_trainer.filtering.quick import LONGEST_LINE, answers_of
+from uncensor_trainer.filtering.policy import (
+    Decision,
+    Policy,
+    Turn,
+    decide,
+    decide_turns,
+    without_caveats,
+)
+from uncensor_trainer.filtering.quick import LONGEST_LINE, Sheet, sheet_of
 from uncensor_trainer.filtering.rows import (
     BLANK,
     TEXT_KEYS,
@@ -22,10 +29,10 @@ from uncensor_trainer.filtering.rows import (
     reading_of,
     snippet,
 )
-from uncensor_trainer.filtering.screen import suspicious
-from uncensor_trainer.refusals.user_rules import first_match
+from uncensor_trainer.filtering.screen import suspicious, suspicious_windows
 
 _FEW = 8  # lines that are read one by one rather than halved again
+_MANY = 256  # lines that are read together: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,8 @@ def filter_lines(block: bytes, policy: Policy) -> Outcome:
     """Return what becomes of a block of whole lines; the last may lack its line feed."""
     bounds = _bounds(block)
     work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
-    # A conversation may be suspicious in several turns.
-    for line in sorted(set(_to_read(block, bounds, policy))):
-        work.read(line)
+    for first, line, turns in _to_read(block, bounds, policy):
+        work.read(first + line, turns)
     return work.finish()
 
 
@@ -90,17 +96,22 @@ class _Work:
     written: int = 0
     """Bytes of the block that are in a piece or left out."""
 
-    def read(self, number: int) -> None:
-        """Decide about one line; those between the last and this one stay."""
+    def read(self, number: int, turns: Iterable[Turn] | None) -> None:
+        """Decide about one line; those between the last and this one stay.
+
+        Args:
+            number: of the line.
+            turns: its answers that may be flagged, if it is surely well-formed.
+        """
         start, end = self.bounds[number], self.bounds[number + 1]
         line = self.block[start:end]
         row = number - self.blanks
-        if not line.strip(BLANK):
+        if turns is None and not line.strip(BLANK):
             self.blanks += 1
             self._replace(start, end, b"")
             return
         try:
-            decision, new = self._decision(row, line)
+            decision, new = self._decision(row, line, turns)
         except BrokenRow as problem:
             self.outcome.quarantined.append(
                 Quarantined(row, number, start, str(problem), snippet(line))
@@ -109,7 +120,7 @@ class _Work:
             return
         if decision.verdicts:
             self.outcome.flagged.append((row, decision))
-        if new != line:
+        if new is not line:
             self._replace(start, end, new)
 
     def finish(self) -> Outcome:
@@ -118,13 +129,18 @@ class _Work:
         self.outcome.rows = self.outcome.lines - self.blanks
         return self.outcome
 
-    def _decision(self, row: int, line: bytes) -> tuple[Decision, bytes]:
-        reading = reading_of(line)
-        decision = decide(reading.row.messages, self.policy)
+    def _decision(
+        self, row: int, line: bytes, turns: Iterable[Turn] | None
+    ) -> tuple[Decision, bytes]:
+        if turns is None:
+            decision = decide(reading_of(line).row.messages, self.policy)
+        else:
+            decision = decide_turns(turns, self.policy)
         if decision.action == "drop":
             return decision, b""
         if decision.action == "keep":
             return decision, line
+        reading = reading_of(line)
         texts = without_caveats(reading.row.messages, decision, self.policy)
         if not texts:  # the remark is all there is
             return Decision("keep", decision.verdicts), line
@@ -146,18 +162,26 @@ def _bounds(block: bytes) -> list[int]:
     return bounds if bounds[-1] == len(block) else [*bounds, len(block)]
 
 
-def _to_read(block: bytes, bounds: list[int], policy: Policy) -> Iterable[int]:
-    """Yield the lines that have to be read one by one; all others are plain rows."""
-    ranges = [(0, len(bounds) - 1)]
+def _to_read(
+    block: bytes, bounds: list[int], policy: Policy
+) -> Iterator[tuple[int, int, Iterable[Turn] | None]]:
+    """Yield (first line of a range, line in it, its turns) of what has to be read one by one.
+
+    All other lines are plain rows. Turns are None where a line may be malformed.
+    """
+    ranges = [
+        (first, min(first + _MANY, len(bounds) - 1)) for first in range(0, len(bounds) - 1, _MANY)
+    ]
+    ranges.reverse()
     shape = ""
     while ranges:
         first, end = ranges.pop()
         shape = shape or _shape_of(block, bounds[first : first + 2])
-        found = _screened(block, bounds[first : end + 1], shape, policy)
-        if found is not None:
-            yield from (first + line for line in found)
+        sheet = _sheet(block, bounds[first : end + 1], shape)
+        if sheet is not None:
+            yield from ((first, line, turns) for line, turns in _of_sheet(sheet, policy))
         elif end - first <= _FEW:
-            yield from range(first, end)
+            yield from ((first, line, None) for line in range(end - first))
             shape = ""  # another format may begin here
         else:
             middle = (first + end) // 2
@@ -173,18 +197,40 @@ def _shape_of(block: bytes, bounds: list[int]) -> str:
     return ""
 
 
-def _screened(block: bytes, bounds: list[int], shape: str, policy: Policy) -> list[int] | None:
-    """Return which of some lines may be flagged; None when one of them may be malformed."""
+def _sheet(block: bytes, bounds: list[int], shape: str) -> Sheet | None:
+    """Return the rows of some lines; None when one of them may be malformed."""
     longest = max(map(int.__sub__, bounds[1:], bounds), default=0)
     if not shape or longest > LONGEST_LINE:
         return None
-    answers = answers_of(block[bounds[0] : bounds[-1]], len(bounds) - 1, shape)
-    if answers is None:
-        return None
-    numbers = suspicious(answers.texts)
-    if policy.rules:
-        texts = enumerate(answers.texts)
-        numbers |= {n for n, text in texts if first_match(policy.rules, text)}
-    if answers.rows is None:
-        return list(numbers)
-    return [answers.rows[number] for number in numbers]
+    begin = bounds[0]
+    return sheet_of(block[begin : bounds[-1]], [bound - begin for bound in bounds], shape)
+
+
+def _of_sheet(sheet: Sheet, policy: Policy) -> Iterator[tuple[int, Iterable[Turn] | None]]:
+    """Yield the lines of a sheet that may be flagged, with their turns, in order."""
+    wanted: dict[int, list[int] | None] = {}
+    for number in _suspicious(sheet, policy):
+        turns = wanted.setdefault(sheet.rows[number], [])
+        assert turns is not None  # noqa: S101
+        turns.append(number)
+    wanted.update(dict.fromkeys(sheet.dubious))
+    for row in sorted(wanted):
+        numbers = wanted[row]
+        yield row, None if numbers is None else map(sheet.turn, numbers)
+
+
+def _suspicious(sheet: Sheet, policy: Policy) -> list[int]:
+    """Return the numbers of the texts that may be flagged answers."""
+    answers = range(len(sheet.texts)) if sheet.answers is None else sheet.answers
+    if apart := set(sheet.dubious):
+        answers = [number for number in answers if sheet.rows[number] not in apart]
+    if not answers:
+        return []
+    if policy.rules:  # a rule may match anywhere
+        return list(answers)
+    found, unread = suspicious_windows([sheet.window(number) for number in answers])
+    if unread:
+        others = sorted(unread - found)
+        texts = [sheet.turn(answers[n]).answer for n in others]
+        found |= {others[n] for n in suspicious(texts)}
+    return [answers[n] for n in sorted(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -99,17 +99,43 @@ class Decision:
 CLEAN = Decision()
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer of a conversation.
+
+    Attributes:
+        number: 0-based place among the messages.
+        question: what was asked, with its input if there is one.
+        answer: what was answered.
+    """
+
+    number: int
+    question: str
+    answer: str
+
+
 def decide(messages: Iterable[Message], policy: Policy) -> Decision:
     """Return what happens to a conversation: its strongest wish of drop, strip and keep."""
-    verdicts = []
+    return decide_turns(turns_of(messages), policy)
+
+
+def turns_of(messages: Iterable[Message]) -> Iterator[Turn]:
+    """Yield the answers of a conversation with what they answer."""
     question = ""
-    for turn, message in enumerate(messages):
+    for number, message in enumerate(messages):
         if message.role == "user":
             question = f"{message.content}\n{message.input}" if message.input else message.content
         elif message.role == "assistant":
-            verdict = classify(question, message.content, policy.rules)
-            if verdict.is_flagged:
-                verdicts.append((turn, verdict))
+            yield Turn(number, question, message.content)
+
+
+def decide_turns(turns: Iterable[Turn], policy: Policy) -> Decision:
+    """Return what happens to a conversation whose other answers are plain."""
+    verdicts = []
+    for turn in turns:
+        verdict = classify(turn.question, turn.answer, policy.rules)
+        if verdict.is_flagged:
+            verdicts.append((turn.number, verdict))
     if not verdicts:
         return CLEAN
     decision = Decision("keep", tuple(verdicts))
