@@ -126,7 +126,7 @@ def test_without_hyperscan_the_same_answers_are_suspicious(answers):
     fast = screen.suspicious(answers), screen.suspicious_windows(windows(answers, False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matching, "hyperscan", None)
-        for name in ("_anchors", "_phrases", "_oddities"):
+        for name in ("_anchors", "_oddities"):
             patch.setattr(screen, name, cache(getattr(screen, name).__wrapped__))
         slow = screen.suspicious(answers), screen.suspicious_windows(windows(answers, False))
     assert slow == fast

@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from uncensor_trainer.refusals import anchors, engine, languages
+from uncensor_trainer.refusals import anchors, engine, languages, loose
 from uncensor_trainer.refusals.literals import required
 from uncensor_trainer.refusals.matching import Places, Scanner, scanner
 from uncensor_trainer.refusals.text import ascii_only, glance
@@ -34,10 +34,6 @@ _LETTER_BEYOND_LATIN = re.compile(
     "[\u0400-\u1dbf\u1e00-\u1fff\u2c00-\u2dff\u2e80-\u2fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefe\uff66-\uffdc]"
 )
 _ROW_START, _ROW_END = r"(?:^|\x00)", r"(?:$|\x00)"
-# `plain_text` drops quote marks and collapses blanks; a fence in front of the opening goes too.
-_BLANKS = r"[\s>#]+"
-_LOOSE_START = rf"(?:{_ROW_START}|''')[\s>#]*"
-_WITHOUT_LINES = bytes.maketrans(b"\n`", b" '")
 _END_OF_STRING, _UNREAD, _NOTHING, _MARK = range(4)
 _Numbers = npt.NDArray[np.intp]
 
@@ -117,8 +113,10 @@ def _worth_a_look(data: bytes, gaps: _Numbers, ends: _Numbers | None = None) -> 
     strong, kinds = len(anchors.STRONG), len(anchors.STRONG) + len(anchors.WEAK)
     yield from found.before(ends, 0, strong - 1)
     yield from found.several(ends, strong, kinds - 1, anchors.ENOUGH_WEAK)
-    line = data.translate(_WITHOUT_LINES, b"*_")
-    yield from _rows([end for _, end in _phrases()(line)], _gaps(line)).tolist()
+    line = loose.one_line(data)
+    yield from _rows(
+        [end for _, end in loose.phrase_scanner(languages.LATIN)(line)], _gaps(line)
+    ).tolist()
 
 
 def _gaps(data: bytes) -> _Numbers:
@@ -148,11 +146,6 @@ def _anchors() -> Scanner:
 
 
 @cache
-def _phrases() -> Scanner:
-    return scanner([loosened(pattern).encode() for pattern in languages.LATIN])
-
-
-@cache
 def _oddities() -> Scanner:
     # The second branch of the pattern says what a blank answer is, as `_NOTHING` here does.
     words = required(engine._PLACEHOLDER.pattern.partition("|^")[0])
@@ -165,13 +158,6 @@ def _oddities() -> Scanner:
         _MARK: f"(?:{marks})",
     }
     return scanner([patterns[number].encode() for number in sorted(patterns)])
-
-
-def loosened(pattern: str) -> str:
-    """Return a pattern over plain text so that it finds the same in text that is only folded."""
-    pattern = re.sub(r"(?<![\\\[])\^", lambda _: _LOOSE_START, pattern)
-    pattern = pattern.replace(" ?", "\0").replace(r"\s?", "\0").replace(" ", _BLANKS)
-    return pattern.replace("\0", r"[\s>#]*")
 
 
 def _in_rows(pattern: str) -> str:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from uncensor_trainer.refusals.cues import Cue, cues_of
 from uncensor_trainer.refusals.text import Text, ascii_only
@@ -66,6 +67,8 @@ class Sentence:
         start, end: place in the plain text, without the blanks around.
         kind: what it mainly does.
         named_cues: the patterns that matched, by name, with their cues.
+        cues: everything that it does.
+        rules: names of the patterns that matched.
         turns: it begins with or contains "but", "however" and the like.
     """
 
@@ -73,17 +76,9 @@ class Sentence:
     end: int
     kind: Kind
     named_cues: tuple[tuple[str, Cue], ...]
+    cues: frozenset[Cue]
+    rules: frozenset[str]
     turns: bool
-
-    @property
-    def cues(self) -> frozenset[Cue]:
-        """Everything that it does."""
-        return frozenset(cue for _, cue in self.named_cues)
-
-    @property
-    def rules(self) -> frozenset[str]:
-        """Names of the patterns that matched."""
-        return frozenset(name for name, _ in self.named_cues)
 
     @property
     def length(self) -> int:
@@ -151,8 +146,7 @@ def _trimmed(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _sentence(words: str, start: int, turns: Sequence[tuple[int, int]]) -> Sentence:
     hits = cues_of(words)
     end = start + len(words)
-    kind = _kind(hits) if hits else Kind.PLAIN
-    return Sentence(start, end, kind, hits, _turns(words, start, end, turns))
+    return Sentence(start, end, *_meaning(hits), _turns(words, start, end, turns))
 
 
 def _turns(words: str, start: int, end: int, turns: Sequence[tuple[int, int]]) -> bool:
@@ -160,6 +154,15 @@ def _turns(words: str, start: int, end: int, turns: Sequence[tuple[int, int]]) -
         return True
     place = bisect_left(turns, (start,)) if turns else 0
     return place < len(turns) and turns[place][1] <= end
+
+
+@lru_cache(1 << 14)
+def _meaning(
+    hits: tuple[tuple[str, Cue], ...],
+) -> tuple[Kind, tuple[tuple[str, Cue], ...], frozenset[Cue], frozenset[str]]:
+    """Return what a sentence does by the patterns in it; few combinations occur at all."""
+    cues = frozenset(cue for _, cue in hits)
+    return _kind(hits), hits, cues, frozenset(name for name, _ in hits)
 
 
 def _kind(hits: tuple[tuple[str, Cue], ...]) -> Kind:
