@@ -61,6 +61,7 @@ class Tally:
     kept: int = 0
     dropped: int = 0
     stripped: int = 0
+    cut: int = 0
     quarantined: int = 0
     by_class: Counter[str] = field(default_factory=Counter)
     by_rule: Counter[str] = field(default_factory=Counter)
@@ -79,6 +80,7 @@ class Tally:
             "kept": self.kept,
             "dropped": self.dropped,
             "stripped": self.stripped,
+            "cut": self.cut,
             "quarantined": self.quarantined,
             "byClass": _most_first(self.by_class),
             "byRule": _most_first(self.by_rule),
@@ -165,6 +167,7 @@ class _Books:
             tally.by_rule[strongest.rule] += 1
             tally.dropped += decision.action == "drop"
             tally.stripped += decision.action == "strip"
+            tally.cut += decision.action == "cut"
             _write(self._decisions, decision.as_json(tally.rows + row))
         for bad in outcome.quarantined:
             offset = done.chunk.offset + bad.offset

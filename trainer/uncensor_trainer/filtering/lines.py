@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from uncensor_trainer.filtering.policy import (
+    CLEAN,
     Decision,
     Policy,
     Turn,
-    decide,
-    decide_turns,
-    without_caveats,
+    Verdicts,
+    decision_of,
+    turns_of,
+    verdicts_of,
 )
 from uncensor_trainer.filtering.quick import LONGEST_LINE, Sheet, sheet_of
 from uncensor_trainer.filtering.rows import (
@@ -59,7 +61,6 @@ class Outcome:
         rows, lines: how many there were; blank lines are no rows.
         pieces: what is written, in order: runs of kept lines and changed lines.
         flagged: (row, decision), in order.
-        texts: the new texts of changed rows: row, then turn.
         quarantined: in order.
     """
 
@@ -67,7 +68,6 @@ class Outcome:
     lines: int = 0
     pieces: list[bytes | memoryview] = field(default_factory=list)
     flagged: list[tuple[int, Decision]] = field(default_factory=list)
-    texts: dict[int, dict[int, str]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
 
     @property
@@ -133,19 +133,30 @@ class _Work:
         self, row: int, line: bytes, turns: Iterable[Turn] | None
     ) -> tuple[Decision, bytes]:
         if turns is None:
-            decision = decide(reading_of(line).row.messages, self.policy)
+            reading = reading_of(line)
+            verdicts = verdicts_of(turns_of(reading.row.messages), self.policy.rules)
         else:
-            decision = decide_turns(turns, self.policy)
+            reading = None
+            verdicts = verdicts_of(turns, self.policy.rules)
+        if not verdicts:
+            return CLEAN, line
+        if self._all_agree(verdicts, "drop"):  # no need to read the row for that
+            return Decision("drop", verdicts), b""
+        if self._all_agree(verdicts, "keep"):
+            return Decision("keep", verdicts), line
+        reading = reading or reading_of(line)
+        decision = decision_of(reading.row.messages, verdicts, self.policy)
         if decision.action == "drop":
             return decision, b""
         if decision.action == "keep":
             return decision, line
-        reading = reading_of(line)
-        texts = without_caveats(reading.row.messages, decision, self.policy)
-        if not texts:  # the remark is all there is
-            return Decision("keep", decision.verdicts), line
-        self.outcome.texts[row] = texts
-        return decision, as_line(changed(reading, texts), line)
+        return decision, as_line(changed(reading, decision), line)
+
+    def _all_agree(self, verdicts: Verdicts, action: str) -> bool:
+        if self.policy.mode == "audit":
+            return action == "keep"
+        wishes = (self.policy.actions[verdict.answer_class.value] for _, verdict in verdicts)
+        return all(wish == action for wish in wishes)
 
     def _replace(self, start: int, end: int, new: bytes) -> None:
         if start > self.written:

@@ -126,7 +126,8 @@ def _gaps(data: bytes) -> _Numbers:
 
 def _rows(ends: Sequence[int] | _Numbers, gaps: _Numbers) -> _Numbers:
     """Return the row in which each match ends."""
-    return np.searchsorted(gaps, np.asarray(ends, np.intp) - 1) // 2
+    rows: _Numbers = np.searchsorted(gaps, np.asarray(ends, np.intp) - 1) // 2
+    return rows
 
 
 def _in_another_script(opening: str) -> bool:

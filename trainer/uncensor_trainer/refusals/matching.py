@@ -13,6 +13,8 @@ from types import ModuleType
 
 import re2
 
+from uncensor_trainer.refusals.compiled import database
+
 hyperscan: ModuleType | None
 try:
     hyperscan = import_module("hyperscan")
@@ -93,13 +95,7 @@ def _all_by_hyperscan(patterns: tuple[bytes, ...]) -> Scanner:
 
 def _database(patterns: Sequence[bytes], flag: int) -> Callable[..., None]:
     assert hyperscan is not None  # noqa: S101 - the callers asked
-    database = hyperscan.Database()
-    database.compile(
-        expressions=list(patterns),
-        ids=list(range(len(patterns))),
-        flags=[flag] * len(patterns),
-    )
-    scan: Callable[..., None] = database.scan
+    scan: Callable[..., None] = database(hyperscan, patterns, flag).scan
     return scan
 
 
