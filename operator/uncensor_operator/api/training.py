@@ -29,9 +29,10 @@ _SHARDS_WEIGHTS = 3
 
 
 class FilterActions(ApiModel):
-    """What happens to a row, by the class of its answer: `drop` the row, `cut` the conversation
-    before the question, `drop-turn` (the question with its answer), `strip` the remark, `keep`. A
-    row that would be left without an answer is dropped.
+    """What happens to a row, by the class of its answer.
+
+    `drop` the row, `cut` the conversation before the question, `drop-turn` (the question with its
+    answer), `strip` the remark, or `keep`. A row that would be left without an answer is dropped.
     """
 
     refusal: Action = "drop"

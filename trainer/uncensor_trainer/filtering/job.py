@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -23,12 +23,14 @@ from uncensor_trainer.filtering.outputs import (
     kind_of_output,
     writer_of,
 )
-from uncensor_trainer.filtering.policy import Policy, checked
+from uncensor_trainer.filtering.page import Gallery, page
+from uncensor_trainer.filtering.policy import Decision, Policy, checked
 from uncensor_trainer.filtering.pool import Done, Workers, work
 from uncensor_trainer.filtering.sources import STDIN, Task, check_exists, tasks_of
 from uncensor_trainer.progress import Json
 
 EXAMPLES = 5
+TENTHS = 10
 _ROWS_OF_OWN = (".parquet",)
 MOST_JOBS = 256
 
@@ -40,7 +42,8 @@ class Job:
     Attributes:
         inputs: paths, or "-" for standard input; their rows are counted through.
         output: a path, "-" for standard output, or None to write no rows.
-        decisions, quarantine, report: files to write beside; None writes none.
+        decisions, quarantine, report: files to write beside; None writes none. A report that
+            ends in .html is a page for people, any other JSON.
         jobs: processes.
     """
 
@@ -65,8 +68,26 @@ class Tally:
     quarantined: int = 0
     by_class: Counter[str] = field(default_factory=Counter)
     by_rule: Counter[str] = field(default_factory=Counter)
+    by_hand: int = 0
+    combinations: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """Flagged rows by the classes of their answers, to tell what another policy would do."""
+    scores: dict[str, list[int]] = field(default_factory=dict)
+    """Flagged rows by class and tenth of the score."""
     broken: list[dict[str, Json]] = field(default_factory=list)
     """The first quarantined rows."""
+
+    def count(self, decision: Decision) -> None:
+        """Count one flagged row."""
+        self.by_hand += decision.by_hand
+        if not decision.verdicts:
+            return
+        strongest = decision.strongest
+        name = strongest.answer_class.value
+        self.by_class[name] += 1
+        self.by_rule[strongest.rule] += 1
+        self.combinations[tuple(sorted({v.answer_class.value for _, v in decision.verdicts}))] += 1
+        tenth = min(int(strongest.score * TENTHS), TENTHS - 1)
+        self.scores.setdefault(name, [0] * TENTHS)[tenth] += 1
 
     def as_json(self, job: Job) -> dict[str, Json]:
         """Return what the report file holds; the same whatever the number of processes."""
@@ -81,6 +102,7 @@ class Tally:
             "dropped": self.dropped,
             "stripped": self.stripped,
             "cut": self.cut,
+            "byHand": self.by_hand,
             "quarantined": self.quarantined,
             "byClass": _most_first(self.by_class),
             "byRule": _most_first(self.by_rule),
@@ -109,7 +131,8 @@ def filter_files(job: Job, on_progress: OnProgress = lambda consumed, tally: Non
         InvalidInput: an input, a setting or a place to write is at fault; nothing was written.
         OSError: reading or writing failed.
     """
-    policy = checked(job.policy)
+    is_page = job.report is not None and job.report.suffix.lower() == ".html"
+    policy = replace(checked(job.policy), shows=is_page)
     for name in job.inputs:
         check_exists(name)
     _check_places(job)
@@ -128,7 +151,11 @@ def filter_files(job: Job, on_progress: OnProgress = lambda consumed, tally: Non
             workers.finish()
         writer.close()
         if report := _text(stack, job.report):
-            report.write(json.dumps(books.tally.as_json(job), ensure_ascii=False, indent=1) + "\n")
+            told = books.tally.as_json(job)
+            if is_page:
+                report.write(page(told, books.tally, books.gallery))
+            else:
+                report.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     return books.tally
 
 
@@ -148,6 +175,7 @@ class _Books:
         self, decisions: TextIO | None, quarantine: TextIO | None, on_progress: OnProgress
     ) -> None:
         self.tally = Tally()
+        self.gallery = Gallery()
         self._decisions = decisions
         self._quarantine = quarantine
         self._on_progress = on_progress
@@ -162,13 +190,13 @@ class _Books:
         """Count one piece of the input."""
         tally, outcome = self.tally, done.outcome
         for row, decision in outcome.flagged:
-            strongest = decision.strongest
-            tally.by_class[strongest.answer_class.value] += 1
-            tally.by_rule[strongest.rule] += 1
+            tally.count(decision)
             tally.dropped += decision.action == "drop"
             tally.stripped += decision.action == "strip"
             tally.cut += decision.action == "cut"
             _write(self._decisions, decision.as_json(tally.rows + row))
+        for entry in outcome.shown:
+            self.gallery.add({**entry, "index": tally.rows + int(str(entry["index"]))})
         for bad in outcome.quarantined:
             offset = done.chunk.offset + bad.offset
             if done.chunk.offsets:

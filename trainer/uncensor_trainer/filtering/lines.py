@@ -6,13 +6,14 @@ one by one. Kept lines are never written anew: they leave as runs of the block's
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from uncensor_trainer.filtering.annotations import row_hash
 from uncensor_trainer.filtering.policy import (
-    CLEAN,
     Decision,
     Policy,
     Turn,
@@ -32,6 +33,7 @@ from uncensor_trainer.filtering.rows import (
     snippet,
 )
 from uncensor_trainer.filtering.screen import suspicious, suspicious_windows
+from uncensor_trainer.filtering.showing import Shown, shown_row
 
 _FEW = 8  # lines that are read one by one rather than halved again
 _MANY = 256  # lines that are read together: what they need stays in the processor's cache
@@ -62,6 +64,7 @@ class Outcome:
         pieces: what is written, in order: runs of kept lines and changed lines.
         flagged: (row, decision), in order.
         quarantined: in order.
+        shown: the flagged rows as a report shows them, if one is wanted.
     """
 
     rows: int = 0
@@ -69,6 +72,7 @@ class Outcome:
     pieces: list[bytes | memoryview] = field(default_factory=list)
     flagged: list[tuple[int, Decision]] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -80,9 +84,20 @@ def filter_lines(block: bytes, policy: Policy) -> Outcome:
     """Return what becomes of a block of whole lines; the last may lack its line feed."""
     bounds = _bounds(block)
     work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
-    for first, line, turns in _to_read(block, bounds, policy):
-        work.read(first + line, turns)
+    wanted = {first + line: turns for first, line, turns in _to_read(block, bounds, policy)}
+    for line in _dropped_by_hand(block, bounds, policy):
+        wanted.setdefault(line, ())
+    for line in sorted(wanted):
+        work.read(line, wanted[line])
     return work.finish()
+
+
+def _dropped_by_hand(block: bytes, bounds: list[int], policy: Policy) -> Iterator[int]:
+    """Yield the lines that a person wants to go; only then is every line hashed."""
+    if "drop" in policy.by_hand.values():
+        for line, (start, end) in enumerate(itertools.pairwise(bounds)):
+            if policy.by_hand.get(row_hash(block[start:end])) == "drop":
+                yield line
 
 
 @dataclass(slots=True)
@@ -111,15 +126,17 @@ class _Work:
             self._replace(start, end, b"")
             return
         try:
-            decision, new = self._decision(row, line, turns)
+            decision, new = self._decision(line, turns)
         except BrokenRow as problem:
             self.outcome.quarantined.append(
                 Quarantined(row, number, start, str(problem), snippet(line))
             )
             self._replace(start, end, b"")
             return
-        if decision.verdicts:
+        if decision.verdicts or decision.by_hand:
             self.outcome.flagged.append((row, decision))
+            if self.policy.shows:
+                self.outcome.shown.append(shown_row(row, line, decision))
         if new is not line:
             self._replace(start, end, new)
 
@@ -129,34 +146,29 @@ class _Work:
         self.outcome.rows = self.outcome.lines - self.blanks
         return self.outcome
 
-    def _decision(
-        self, row: int, line: bytes, turns: Iterable[Turn] | None
-    ) -> tuple[Decision, bytes]:
-        if turns is None:
-            reading = reading_of(line)
-            verdicts = verdicts_of(turns_of(reading.row.messages), self.policy.rules)
-        else:
-            reading = None
-            verdicts = verdicts_of(turns, self.policy.rules)
-        if not verdicts:
-            return CLEAN, line
-        if self._all_agree(verdicts, "drop"):  # no need to read the row for that
-            return Decision("drop", verdicts), b""
-        if self._all_agree(verdicts, "keep"):
-            return Decision("keep", verdicts), line
+    def _decision(self, line: bytes, turns: Iterable[Turn] | None) -> tuple[Decision, bytes]:
+        reading = reading_of(line) if turns is None else None
+        answers = turns_of(reading.row.messages) if reading else turns or ()
+        verdicts = verdicts_of(answers, self.policy.rules)
+        if decision := self._without_reading(line, verdicts):
+            return decision, b"" if decision.action == "drop" else line
         reading = reading or reading_of(line)
         decision = decision_of(reading.row.messages, verdicts, self.policy)
-        if decision.action == "drop":
-            return decision, b""
-        if decision.action == "keep":
-            return decision, line
+        if decision.action in {"drop", "keep"}:
+            return decision, b"" if decision.action == "drop" else line
         return decision, as_line(changed(reading, decision), line)
 
-    def _all_agree(self, verdicts: Verdicts, action: str) -> bool:
-        if self.policy.mode == "audit":
-            return action == "keep"
-        wishes = (self.policy.actions[verdict.answer_class.value] for _, verdict in verdicts)
-        return all(wish == action for wish in wishes)
+    def _without_reading(self, line: bytes, verdicts: Verdicts) -> Decision | None:
+        """Return the decision where a person, or every verdict alike, wants all or nothing."""
+        policy = self.policy
+        if policy.mode == "audit":
+            return Decision("keep", verdicts)
+        if policy.by_hand and (action := policy.by_hand.get(row_hash(line))):
+            return Decision(action, verdicts, by_hand=True)
+        wishes = {policy.actions[verdict.answer_class.value] for _, verdict in verdicts}
+        if wishes <= {"keep"} or wishes == {"drop"}:
+            return Decision("drop" if "drop" in wishes else "keep", verdicts)
+        return None
 
     def _replace(self, start: int, end: int, new: bytes) -> None:
         if start > self.written:

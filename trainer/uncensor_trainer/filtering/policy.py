@@ -57,11 +57,15 @@ class Policy:
         actions: one of `ACTIONS` for each class: drop the row, cut the conversation before the
             question, drop the question with its answer, strip the caveat, keep.
         rules: patterns of the user's own; they decide before everything else.
+        by_hand: keep or drop, for rows about which a person decided, by their `row_hash`.
+        shows: whether flagged rows are to be kept for a report to show.
     """
 
     mode: str = "enforce"
     actions: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ACTIONS))
     rules: tuple[UserRule, ...] = ()
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+    shows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

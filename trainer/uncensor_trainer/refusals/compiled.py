@@ -22,7 +22,9 @@ def database(hyperscan: ModuleType, patterns: Sequence[bytes], flag: int) -> Any
     """Return the compiled patterns, numbered from 0, all with the same flag."""
     place = _folder() / f"{_digest(hyperscan, patterns, flag)}.hs"
     with suppress(OSError, hyperscan.error):
-        return hyperscan.loadb(place.read_bytes(), hyperscan.HS_MODE_BLOCK)
+        kept = hyperscan.loadb(place.read_bytes(), hyperscan.HS_MODE_BLOCK)
+        kept.scratch = hyperscan.Scratch(kept)  # working memory; only `compile` makes it itself
+        return kept
     found = hyperscan.Database()
     found.compile(
         expressions=list(patterns),
