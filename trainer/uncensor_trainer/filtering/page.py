@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -57,6 +57,21 @@ class Gallery:
         self._by_class[name] += 1
         self._size += len(text)
         self.rows.append(text)
+
+    def kept(self) -> dict[str, Any]:
+        """Return all of it, for a run that goes on later."""
+        return {
+            "rows": self.rows, "left_out": self.left_out, "size": self._size,
+            "by_class": self._by_class,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Gallery:
+        """Return the gallery that `kept` told."""
+        gallery = cls()
+        gallery.rows, gallery.left_out, gallery._size = kept["rows"], kept["left_out"], kept["size"]
+        gallery._by_class = Counter(kept["by_class"])
+        return gallery
 
 
 def page(told: Mapping[str, Json], tally: Tally, gallery: Gallery) -> str:

@@ -117,7 +117,7 @@ def _without_quotations(plain: str) -> str:
 
 
 def _spans(plain: str) -> Iterator[tuple[int, int]]:
-    hinges = [match.start() for match in _HINGE.finditer(plain)]
+    hinges = [match.span() for match in _HINGE.finditer(plain)]
     last = 0
     for match in _END.finditer(plain):
         yield from _halves(plain, last, match.end(), hinges)
@@ -125,10 +125,12 @@ def _spans(plain: str) -> Iterator[tuple[int, int]]:
     yield from _halves(plain, last, len(plain), hinges)
 
 
-def _halves(plain: str, start: int, end: int, hinges: Sequence[int]) -> Iterator[tuple[int, int]]:
-    place = bisect_left(hinges, start) if hinges else 0
-    if place < len(hinges) and hinges[place] < end:
-        hinge = hinges[place]
+def _halves(
+    plain: str, start: int, end: int, hinges: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    place = bisect_left(hinges, (start,)) if hinges else 0
+    if place < len(hinges) and hinges[place][1] <= end:
+        hinge = hinges[place][0]
         if _SAYS_NO.search(plain[start:hinge]):
             yield from _trimmed(plain, start, hinge)
             start = hinge
