@@ -17,7 +17,7 @@ VERSION = "uncensor.dev/run/v1"
 
 Arm = Literal["filtered", "control", "baseline"]
 RefusalClass = Literal["refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"]
-Action = Literal["drop", "strip", "keep"]
+Action = Literal["drop", "cut", "drop-turn", "strip", "keep"]
 
 # Raising a number makes finished outputs of that stage stale, because their meaning changed.
 STAGE_REVISIONS: dict[str, int] = {
