@@ -21,6 +21,7 @@ from uncensor_operator.plan.attempts import (
     decisive_exit,
     disruption_of,
     obstacle_of,
+    saved_step,
     silent_seconds,
     taken_away,
     waiting_of,
@@ -250,8 +251,7 @@ def _succeeded(course: Course, stage: Stage, newest: Child, status: Status) -> M
 def _failure(course: Course, stage: Stage, newest: Child | None, *, disrupted: str) -> Failure:
     policy, settings = course.spec.run_policy, course.settings
     training = StageName(stage.name) in TRAINING
-    known = course.world.progress.get(newest.name) if newest else None
-    saved = known.checkpoint if known else None
+    saved = saved_step(newest, course.world) if newest else None
     return Failure(
         stage=stage.name,
         is_training=training,
@@ -412,19 +412,22 @@ def _living(world: World) -> list[Pod]:
 
 def _with_checkpoint(course: Course, stage: Stage, newest: Child, status: Status) -> Status:
     """The status of the training, as the log of the filtered arm tells it."""
-    found = course.world.progress.get(newest.name)
-    if stage.name != StageName.TRAIN or found is None:
+    if stage.name != StageName.TRAIN:
         return status
+    found = course.world.progress.get(newest.name)
+    saved = saved_step(newest, course.world)
     before = status.training or TrainingStatus()
     update: dict[str, object] = {
         key: value
         for key in ("loss", "epoch", "tokens_per_second", "mfu")
-        if (value := decimal(getattr(found, key))) is not None
+        if (value := decimal(getattr(found, key, None))) is not None
     }
     last = before.last_checkpoint
-    if found.checkpoint is not None and (last is None or found.checkpoint > last.step):
-        moment = found.checkpoint_at or course.world.now
-        update["last_checkpoint"] = LastCheckpoint(step=found.checkpoint, time=time_text(moment))
+    if saved is not None and (last is None or saved > last.step):
+        moment = (found and found.checkpoint_at) or course.world.now
+        update["last_checkpoint"] = LastCheckpoint(step=saved, time=time_text(moment))
+    if not update:
+        return status
     return status.model_copy(update={"training": before.model_copy(update=update)})
 
 
