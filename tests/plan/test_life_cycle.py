@@ -445,7 +445,7 @@ REFUSED = [
             training={"globalBatchSize": 5}, compute={"pool": "cpu", "nodes": 2, "gpusPerNode": 0}
         ),
         "InvalidInput",
-        "multiple of 2",
+        "globalBatchSize",
         id="batch that cannot be divided",
     ),
 ]
@@ -501,8 +501,22 @@ def test_a_claim_for_one_node_cannot_serve_two():
     compute = {"pool": "cpu", "nodes": 2, "gpusPerNode": 0}
     sim = Simulation(a_spec(compute=compute, workspace={"accessMode": "ReadWriteOnce"}))
     sim.settle()
-    assert sim.condition("Stalled")[0] == "True" or not sim.status["stages"]
+    assert sim.condition("Stalled") == ("True", "InvalidInput")
     assert "ReadWriteMany" in sim.message()
+
+
+def test_an_existing_claim_for_one_node_cannot_serve_two():
+    compute = {"pool": "cpu", "nodes": 2, "gpusPerNode": 0}
+    sim = Simulation(a_spec(compute=compute, workspace={"existingClaim": "mine"}))
+    sim.objects[("PersistentVolumeClaim", "mine")] = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "mine", "uid": "m", "creationTimestamp": "2026-01-01T11:00:00Z"},
+        "spec": {"accessModes": ["ReadWriteOnce"]},
+        "status": {"phase": "Bound"},
+    }
+    sim.settle()
+    assert sim.condition("Stalled") == ("True", "WorkspaceFailure")
+    assert "every node writes to it" in sim.message()
 
 
 def test_an_existing_claim_that_is_missing_is_not_made():
