@@ -148,6 +148,7 @@ def _report_failure(
         "code": int(code),
         "reason": reason,
         "message": message,
+        **(known.facts if known is not None else {}),
     }
     # Usually all ranks fail alike and the main one speaks; the first to fail alone speaks itself.
     if termination_message is not None and (dist.is_main() or not termination_message.exists()):

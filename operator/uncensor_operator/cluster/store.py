@@ -7,10 +7,10 @@ a pass right after a write sees what it wrote. An older version never replaces a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from uncensor_operator.cluster.resources import CONFIG_MAPS, POLICIES, RUNS, Resource
+from uncensor_operator.cluster.resources import CONFIG_MAPS, PODS, POLICIES, RUNS, Resource
 from uncensor_operator.names import Label
 
 Object = dict[str, Any]
@@ -33,6 +33,7 @@ class Store:
     def __init__(self) -> None:
         self._runs: dict[Key, Object] = {}
         self._parts: dict[Key, dict[tuple[str, str], Object]] = defaultdict(dict)
+        self._departed: dict[Key, dict[str, Object]] = {}
 
     def put(self, resource: Resource, raw: Object) -> Key | None:
         """Take in a version of an object; return its run when it brought something new."""
@@ -57,12 +58,41 @@ class Store:
         slot = (resource.kind, raw["metadata"]["name"])
         place = self._place(resource, key)
         known = place.get(slot)
+        if resource is PODS:
+            self._keep_last_words(key, raw)
         if known is None or known["metadata"].get("uid") == raw["metadata"].get("uid"):
             place.pop(slot, None)
             if resource is RUNS:
                 self._runs.pop(key, None)
+                self._departed.pop(key, None)
             self._tidy(key)
         return key
+
+    def _keep_last_words(self, key: Key, raw: Object) -> None:
+        """A pod that was deleted tells why its attempt failed, for as long as that is open."""
+        ended = [
+            state
+            for one in raw.get("status", {}).get("containerStatuses", ())
+            if (state := one.get("state", {}).get("terminated"))
+        ]
+        if not ended:
+            return
+        failed = any(state.get("exitCode") != 0 for state in ended)
+        last = _slim(PODS, raw)
+        last["status"] = {**last["status"], "phase": "Failed" if failed else "Succeeded"}
+        self._departed.setdefault(key, {})[raw["metadata"]["uid"]] = last
+
+    def departed(self, key: Key, living: Collection[str]) -> Iterator[Object]:
+        """Yield pods that are gone, of children that are not; forget those of other children."""
+        known = self._departed.get(key, {})
+        for uid, raw in list(known.items()):
+            owners = {one.get("uid") for one in raw["metadata"].get("ownerReferences", ())}
+            if owners & set(living):
+                yield raw
+            else:
+                del known[uid]
+        if not known:
+            self._departed.pop(key, None)
 
     def run(self, key: Key) -> Object | None:
         """Return the run's object."""

@@ -140,7 +140,7 @@ def _doing(current: Stage, waits: str) -> tuple[Reason, str]:
 def _suspended(situation: Situation) -> _Judgement:
     kind = ConditionType.SUSPENDED
     if not situation.held:
-        return kind, FALSE, Reason.RUNNING, "spec.suspend is false."
+        return kind, FALSE, Reason.RUNNING, "Not suspended."
     if situation.still:
         return kind, TRUE, Reason.SUSPENDED, "Nothing runs; spec.suspend: false goes on from here."
     return kind, FALSE, Reason.SUSPENDING, "Pods are saving their state."

@@ -57,6 +57,7 @@ class Failure:
         failures, fruitless: of this stage before this attempt.
         interruptions: of the whole run before this attempt.
         progressed: whether the attempt saved a checkpoint that is newer than its first step.
+        saved: newest checkpoint that its log tells of; None when it tells of none.
         micro_batch: rows a process handles at once; 1 cannot be halved.
         halved: whether it was halved before.
     """
@@ -73,6 +74,7 @@ class Failure:
     fruitless: int = 0
     interruptions: int = 0
     progressed: bool = False
+    saved: int | None = None
     micro_batch: int = 1
     halved: bool = False
     needs: str = ""

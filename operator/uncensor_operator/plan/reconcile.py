@@ -41,6 +41,7 @@ from uncensor_operator.plan.stages import (
     elapsed,
     forced,
     named,
+    reopened,
     reset,
     stopped,
 )
@@ -78,6 +79,9 @@ def plan(world: World, settings: Settings) -> Plan:
         status = status.model_copy(update={"started_at": time_text(world.now)})
     read = _read(world, settings)
     if isinstance(read, Obstacle):
+        if world.training is not None and world.training.spec.suspend:
+            # Whatever else is wrong: what runs was told to stop.
+            return _finished(world, _held(world, settings, status))
         return stuck(world, read)
     return _finished(world, _draft(world, settings, read, status))
 
@@ -91,9 +95,13 @@ def stuck(world: World, obstacle: Obstacle) -> Plan:
         stages=status.stages,
         current=_first(status.stages),
         obstacle=obstacle,
-        workspace="" if world.claim and world.claim.phase == "Bound" else None,
+        workspace=_bound(world),
     )
     return _finished(world, Draft(situation, status))
+
+
+def _bound(world: World) -> str | None:
+    return "" if world.claim is not None and world.claim.phase == "Bound" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +140,20 @@ def _read(world: World, settings: Settings) -> Read | Obstacle:
 
 
 def _draft(world: World, settings: Settings, read: Read, status: Status) -> Draft:
-    stages = tuple(named(status.stages, one.name) for one in read.run.stages)
+    stages = tuple(_valid(named(status.stages, one.name), one) for one in read.run.stages)
     status, stages, events = _retried(world, status, stages)
     status = status.model_copy(update={"stages": stages})
-    if read.spec.suspend:
-        return _held(world, status)
-    status, resumed = _resumed(world, status)
     current = _turn(read.run, stages)
+    if read.spec.suspend and not _has_ended(read.run, current):
+        return _held(world, settings, status)
+    status, resumed = _resumed(world, status)
     draft = Draft(Situation(stages=stages, current=current), status, events=(*events, *resumed))
     if current is None:
         return _over(world, read.spec, draft)
     limit = read.spec.run_policy.active_deadline_seconds
     if limit is not None and elapsed(status, world) >= limit:
-        return _too_late(world, draft, limit)
-    if current.state is StageState.FAILED and _same(read.run, current):
+        return _over(world, read.spec, _too_late(world, settings, draft, limit))
+    if _has_ended(read.run, current):
         return _over(world, read.spec, _given_up(world, settings, read, draft))
     return _moved(world, settings, read, draft)
 
@@ -158,23 +166,36 @@ def _turn(run: RunFile, stages: tuple[Stage, ...]) -> Stage | None:
     return None
 
 
+def _valid(stage: Stage, planned: StagePlan) -> Stage:
+    """A stage as it is; one whose output was made from other inputs has yet to be done."""
+    if stage.state in DONE and stage.input_digest != planned.digest:
+        return reset(stage)
+    return stage
+
+
 def _first(stages: tuple[Stage, ...]) -> Stage | None:
     left = [one for one in stages if one.state not in DONE]
     return left[0] if left else Stage(name="pending", state=StageState.PENDING)
 
 
-def _same(run: RunFile, stage: Stage) -> bool:
-    return run.stage(stage.name).digest == stage.input_digest
+def _has_ended(run: RunFile, current: Stage | None) -> bool:
+    """Whether nothing is left to be done or held back: all is done, or a stage was given up."""
+    if current is None:
+        return True
+    same = run.stage(current.name).digest == current.input_digest
+    return current.state is StageState.FAILED and same
 
 
 def _retried(
     world: World, status: Status, stages: tuple[Stage, ...]
 ) -> tuple[Status, tuple[Stage, ...], tuple[Event, ...]]:
     """Follow a new value of the retry annotation."""
-    wanted = world.manifest["metadata"].get("annotations", {}).get(Annotation.RETRY)
+    asked = world.manifest["metadata"].get("annotations", {}).get(Annotation.RETRY)
+    # Compared as the status can hold it, else a longer one would be followed in every pass.
+    wanted = asked[:256] if asked is not None else None
     if wanted is None or wanted == status.retried:
         return status, stages, ()
-    status = status.model_copy(update={"retried": wanted[:256], "finished_at": None})
+    status = reopened(status.model_copy(update={"retried": wanted}), world)
     failed = [one.name for one in stages if one.state is StageState.FAILED or one.retry_at]
     stages = tuple(reset(one) if one.name in failed else one for one in stages)
     if not failed:
@@ -183,7 +204,7 @@ def _retried(
     return status, stages, (Event("Normal", Reason.RETRY_REQUESTED, told),)
 
 
-def _held(world: World, status: Status) -> Draft:
+def _held(world: World, settings: Settings, status: Status) -> Draft:
     """Suspended: every child is told to stop."""
     stages: list[Stage] = []
     steps: list[Step] = []
@@ -191,13 +212,20 @@ def _held(world: World, status: Status) -> Draft:
         one, told = stopped(stage, world)
         stages.append(one)
         steps += told
-    still = not steps and not any(_lives(world))
+    steps += forced(world, settings)
+    still = not steps and not _lives(world)
     events: tuple[Event, ...] = ()
     if status.suspended_at is None:
         status = status.model_copy(update={"suspended_at": time_text(world.now)})
         events = (Event("Normal", Reason.SUSPENDING, "Suspended; pods save their state."),)
     status = status.model_copy(update={"stages": tuple(stages)})
-    situation = Situation(stages=stages, current=_first(tuple(stages)), held=True, still=still)
+    situation = Situation(
+        stages=stages,
+        current=_first(tuple(stages)),
+        held=True,
+        still=still,
+        workspace=_bound(world),
+    )
     return Draft(situation, status, tuple(steps), events, None if still else 5)
 
 
@@ -210,8 +238,10 @@ def _resumed(world: World, status: Status) -> tuple[Status, tuple[Event, ...]]:
     since = read_time(status.suspended_at)
     if since is None:
         return status, ()
-    held = status.suspended_seconds + round((world.now - since).total_seconds())
-    update = {"suspended_at": None, "suspended_seconds": max(0, held)}
+    # From its end on, a run is not active anyway: `reopened` leaves that time out.
+    until = read_time(status.finished_at) or world.now
+    held = max(0, round((until - since).total_seconds()))
+    update = {"suspended_at": None, "suspended_seconds": status.suspended_seconds + held}
     return status.model_copy(update=update), (Event("Normal", Reason.RUNNING, "Resumed."),)
 
 
@@ -230,6 +260,8 @@ def _over(world: World, spec: Spec, draft: Draft) -> Draft:
         left = ttl - (world.now - finished).total_seconds()
         if left > 0:
             again = left
+        elif world.status.finished_at is None:
+            again = 0  # what a stage has said must be written before its child goes
         else:
             steps += tuple(
                 Delete(one.kind, one.name, one.uid) for one in world.children if not one.deleting
@@ -255,7 +287,7 @@ def _given_up(world: World, settings: Settings, read: Read, draft: Draft) -> Dra
     return replace(draft, situation=situation, steps=move.steps)
 
 
-def _too_late(world: World, draft: Draft, limit: int) -> Draft:
+def _too_late(world: World, settings: Settings, draft: Draft, limit: int) -> Draft:
     """runPolicy.activeDeadlineSeconds have passed: stop what works, and stay stopped."""
     message = (
         f"The run was active for {duration(limit)}, which is runPolicy.activeDeadlineSeconds. What "
@@ -269,22 +301,21 @@ def _too_late(world: World, draft: Draft, limit: int) -> Draft:
         steps += told
     first = draft.status.finished_at is None
     events = (Event("Warning", Reason.DEADLINE_EXCEEDED, message),) if first else ()
-    update = {
-        "stages": tuple(stages),
-        "finished_at": draft.status.finished_at or time_text(world.now),
-    }
+    steps += forced(world, settings)
     ended = Obstacle(Reason.DEADLINE_EXCEEDED, message)
     situation = replace(draft.situation, stages=stages, ended=ended)
-    status = draft.status.model_copy(update=update)
-    return Draft(situation, status, tuple(steps), (*draft.events, *events))
+    status = draft.status.model_copy(update={"stages": tuple(stages)})
+    again = 5 if _lives(world) else None
+    return Draft(situation, status, tuple(steps), (*draft.events, *events), again)
 
 
 def _moved(world: World, settings: Settings, read: Read, draft: Draft) -> Draft:
     """Make what is missing, then let the stages move until one has to wait."""
     spec = read.spec
     draft = _with_claim(world, spec, draft)
-    status = draft.status.model_copy(update={"finished_at": None})
+    status = reopened(draft.status, world)
     blocked = belongings.claim_obstacle(spec, world.claim, world.warnings, world.now)
+    blocked = blocked or _claim_lost(world, status)
     if blocked is not None:
         # What runs goes on; nothing new begins on a volume that is not there.
         return replace(
@@ -295,7 +326,7 @@ def _moved(world: World, settings: Settings, read: Read, draft: Draft) -> Draft:
         )
     made, run_file = _belongings(world, settings, read)
     course = _course(world, settings, read, status, run_file)
-    draft = replace(draft, status=status, steps=(*draft.steps, *made, *_strays(world, read, draft)))
+    draft = replace(draft, status=status, steps=(*draft.steps, *made))
     return _stages_moved(course, read.run, draft)
 
 
@@ -314,6 +345,7 @@ def _stages_moved(course: Course, run: RunFile, draft: Draft) -> Draft:
     ordered = tuple(stages[one.name] for one in run.stages)
     status = status.model_copy(update={"stages": ordered})
     current = _turn(run, ordered)
+    strays = _strays(course.world, current)
     ended = _ended(current, move) if current else None
     situation = replace(
         draft.situation,
@@ -323,7 +355,7 @@ def _stages_moved(course: Course, run: RunFile, draft: Draft) -> Draft:
         obstacle=move.obstacle if move else None,
         waits=move.waits if move else "",
     )
-    moved = Draft(situation, status, steps, events, move.again_in if move else None)
+    moved = Draft(situation, status, (*strays, *steps), events, move.again_in if move else None)
     return moved if current else _over(course.world, course.spec, moved)
 
 
@@ -365,9 +397,12 @@ def _belongings(world: World, settings: Settings, read: Read) -> tuple[tuple[Ste
     return tuple(steps), name
 
 
-def _strays(world: World, read: Read, draft: Draft) -> tuple[Step, ...]:
-    """Attempts of other stages than the current one: their inputs were changed under them."""
-    current = draft.situation.current
+def _strays(world: World, current: Stage | None) -> tuple[Step, ...]:
+    """Attempts of other stages than the current one: their inputs were changed under them.
+
+    Current is the stage that the run has come to in this pass: its attempt may have been created
+    by a pass that died before it could write so.
+    """
     return tuple(
         Delete(one.kind, one.name, one.uid)
         for one in world.children
@@ -382,7 +417,10 @@ def _with_claim(world: World, spec: Spec, draft: Draft) -> Draft:
     """The claim: made when it is missing, owned by the run exactly when it shall go with it."""
     found = world.claim
     if found is None:
-        missing = spec.workspace.existing_claim is None and draft.situation.current is not None
+        situation = draft.situation
+        wanted = situation.current is not None and situation.ended is None
+        wanted = wanted and _claim_lost(world, draft.status) is None
+        missing = spec.workspace.existing_claim is None and wanted
         made: tuple[Step, ...] = (
             (Create(belongings.claim(world.manifest, spec)),) if missing else ()
         )
@@ -401,6 +439,19 @@ def _with_claim(world: World, spec: Spec, draft: Draft) -> Draft:
     bound = "" if found.phase == "Bound" else None
     situation = replace(draft.situation, workspace=bound)
     return replace(draft, status=status, situation=situation, steps=(*draft.steps, *steps))
+
+
+def _claim_lost(world: World, status: Status) -> Obstacle | None:
+    """A new, empty volume would silently begin a training anew that took weeks."""
+    known = status.workspace.claim if status.workspace else None
+    begun = any(one.attempts for one in status.stages)
+    if world.claim is not None or known is None or not begun:
+        return None
+    return Obstacle(
+        Reason.WORKSPACE_FAILURE,
+        f"The claim {known} was deleted, and with it what the run had saved. Restore the volume "
+        "and a claim of this name, or create a new run.",
+    )
 
 
 def _finished(world: World, draft: Draft) -> Plan:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from uncensor_operator.api.status import LastCheckpoint, Progress, Status, TrainingStatus
 from uncensor_operator.api.status import StageStatus as Stage
@@ -20,7 +21,9 @@ from uncensor_operator.plan.attempts import (
     cannot_start,
     decisive_exit,
     disruption_of,
+    last_words_are_due,
     obstacle_of,
+    saved_step,
     silent_seconds,
     taken_away,
     waiting_of,
@@ -137,7 +140,10 @@ def _watch(course: Course, before: Stage, newest: Child | None, status: Status) 
     if newest is None or newest.attempt < before.attempts:
         lost = _failure(course, before, None, disrupted=f"{before.child} was deleted by somebody")
         return _judged(course, before, status, lost)
-    stage = _adopted(course, before, newest)
+    stage = _adopted(before, newest)
+    status = _training_begun(stage, newest, status)
+    if newest.is_over and last_words_are_due(newest, course.world.now):
+        return Move(stage, status, waits=f"{newest.name} has ended.", again_in=1)
     if newest.succeeded:
         return _succeeded(course, stage, newest, status)
     if newest.failed:
@@ -148,10 +154,12 @@ def _watch(course: Course, before: Stage, newest: Child | None, status: Status) 
     return _working(course, stage, newest, status)
 
 
-def _adopted(course: Course, before: Stage, newest: Child) -> Stage:
+def _adopted(before: Stage, newest: Child) -> Stage:
     """The status of an attempt that this operator, or one before it, has begun."""
     if before.attempts == newest.attempt and before.child == newest.name:
         return before
+    if before.input_digest not in (None, newest.digest):
+        before = reset(before)
     return before.model_copy(
         update={
             "state": StageState.QUEUED,
@@ -160,9 +168,20 @@ def _adopted(course: Course, before: Stage, newest: Child) -> Stage:
             "input_digest": newest.digest,
             "started_at": before.started_at or time_text(newest.created),
             "retry_at": None,
+            "finished_at": None,
             "progress": None,
+            "message": f"The pods of {newest.name} are starting.",
         }
     )
+
+
+def _training_begun(stage: Stage, newest: Child, status: Status) -> Status:
+    """From its first attempt on, the spec is frozen, also if who created it died right after."""
+    training = status.training or TrainingStatus()
+    if StageName(stage.name) not in TRAINING or training.started_at is not None:
+        return status
+    begun = training.model_copy(update={"started_at": time_text(newest.created)})
+    return status.model_copy(update={"training": begun})
 
 
 def _working(course: Course, stage: Stage, newest: Child, status: Status) -> Move:
@@ -236,8 +255,7 @@ def _succeeded(course: Course, stage: Stage, newest: Child, status: Status) -> M
 def _failure(course: Course, stage: Stage, newest: Child | None, *, disrupted: str) -> Failure:
     policy, settings = course.spec.run_policy, course.settings
     training = StageName(stage.name) in TRAINING
-    known = course.world.progress.get(newest.name) if newest else None
-    saved = known.checkpoint if known else None
+    saved = saved_step(newest, course.world) if newest else None
     return Failure(
         stage=stage.name,
         is_training=training,
@@ -255,6 +273,7 @@ def _failure(course: Course, stage: Stage, newest: Child | None, *, disrupted: s
         fruitless=stage.fruitless,
         interruptions=sum(one.interruptions for one in course.world.status.stages),
         progressed=saved is not None and saved > (stage.start_step or 0),
+        saved=saved,
         micro_batch=course.run.training.micro_batch_size,
         halved=stage.micro_batch_size is not None,
         needs=course.needs,
@@ -276,6 +295,7 @@ def _judged(course: Course, stage: Stage, status: Status, failure: Failure) -> M
             "reason": decision.reason.value,
             "message": cut(decision.message),
             "retry_at": None if final else later(now, decision.delay_seconds),
+            "start_step": _newest_step(stage.start_step, failure.saved),
             "finished_at": time_text(now) if final else None,
             "micro_batch_size": failure.micro_batch // 2
             if decision.halve
@@ -284,6 +304,10 @@ def _judged(course: Course, stage: Stage, status: Status, failure: Failure) -> M
     )
     event = _told("Warning", decision.reason, f"{stage.child}: {decision.message}")
     return Move(marked, status, events=(event,), waits=decision.message, again_in=0)
+
+
+def _newest_step(known: int | None, saved: int | None) -> int | None:
+    return max((one for one in (known, saved) if one is not None), default=None)
 
 
 def _begin(course: Course, plan: StagePlan, before: Stage, status: Status) -> Move:
@@ -335,7 +359,9 @@ def _created(course: Course, plan: StagePlan, before: Stage, status: Status) -> 
             "retry_at": None,
             "progress": None,
             "message": f"The pods of {name} are starting.",
-            "start_step": checkpoint.step if checkpoint and stage is StageName.TRAIN else None,
+            "start_step": checkpoint.step
+            if checkpoint and stage is StageName.TRAIN
+            else before.start_step,
         }
     )
     if stage in TRAINING:
@@ -350,19 +376,26 @@ def _created(course: Course, plan: StagePlan, before: Stage, status: Status) -> 
 def _cleaning(course: Course, stage: Stage) -> tuple[Step, ...]:
     """What is left of judged attempts: children that still work, pods that do not end."""
     steps: list[Step] = []
-    broken = stage.reason is not None
     for one in course.world.children:
-        if one.stage != stage.name:
+        if one.stage != stage.name or one.succeeded:
             continue
         if not one.is_over and not one.deleting:
             steps.append(Delete(one.kind, one.name, one.uid))
-        if broken and not one.is_over:
+        if stage.reason is not None:
             steps += [
                 Delete("Pod", pod.name, pod.uid, grace_seconds=BROKEN_GRACE_SECONDS)
                 for pod in one.pods
-                if not pod.is_over and not pod.gone_by
+                if _lingers(pod, course.world.now)
             ]
     return (*steps, *forced(course.world, course.settings))
+
+
+def _lingers(pod: Pod, now: datetime) -> bool:
+    """Whether a pod of a broken attempt would go on waiting for the dead."""
+    if pod.is_over:
+        return False
+    left = (pod.gone_by - now).total_seconds() if pod.gone_by else float("inf")
+    return left > BROKEN_GRACE_SECONDS + 1
 
 
 def forced(world: World, settings: Settings) -> tuple[Step, ...]:
@@ -390,19 +423,22 @@ def _living(world: World) -> list[Pod]:
 
 def _with_checkpoint(course: Course, stage: Stage, newest: Child, status: Status) -> Status:
     """The status of the training, as the log of the filtered arm tells it."""
-    found = course.world.progress.get(newest.name)
-    if stage.name != StageName.TRAIN or found is None:
+    if stage.name != StageName.TRAIN:
         return status
+    found = course.world.progress.get(newest.name)
+    saved = saved_step(newest, course.world)
     before = status.training or TrainingStatus()
     update: dict[str, object] = {
         key: value
         for key in ("loss", "epoch", "tokens_per_second", "mfu")
-        if (value := decimal(getattr(found, key))) is not None
+        if (value := decimal(getattr(found, key, None))) is not None
     }
     last = before.last_checkpoint
-    if found.checkpoint is not None and (last is None or found.checkpoint > last.step):
-        moment = found.checkpoint_at or course.world.now
-        update["last_checkpoint"] = LastCheckpoint(step=found.checkpoint, time=time_text(moment))
+    if saved is not None and (last is None or saved > last.step):
+        moment = (found and found.checkpoint_at) or course.world.now
+        update["last_checkpoint"] = LastCheckpoint(step=saved, time=time_text(moment))
+    if not update:
+        return status
     return status.model_copy(update={"training": before.model_copy(update=update)})
 
 
@@ -414,7 +450,9 @@ def _progress(found: LiveProgress | None) -> Progress | None:
         step=found.step,
         total_steps=found.total,
         percent=min(100, percent) if percent is not None else None,
-        eta_seconds=round(found.eta_seconds) if found.eta_seconds is not None else None,
+        eta_seconds=max(0, round(min(found.eta_seconds, 1e15)))
+        if found.eta_seconds is not None
+        else None,
     )
 
 
@@ -470,9 +508,19 @@ def stopped(stage: Stage, world: World) -> tuple[Stage, tuple[Step, ...]]:
 
 
 def elapsed(status: Status, world: World) -> float:
-    """Return the seconds that a run was active, without the time suspended."""
-    held = status.suspended_seconds + seconds_since(status.suspended_at, world.now)
-    return max(0.0, seconds_since(status.started_at, world.now) - held)
+    """Return the seconds that a run was active: not suspended, and not yet at its end."""
+    until = read_time(status.finished_at) or world.now
+    held = status.suspended_seconds + seconds_since(status.suspended_at, until)
+    return max(0.0, seconds_since(status.started_at, until) - held)
+
+
+def reopened(status: Status, world: World) -> Status:
+    """Return the status of a run that goes on; the time since its end does not count as active."""
+    if status.finished_at is None:
+        return status
+    idle = round(seconds_since(status.finished_at, world.now))
+    left_out = status.suspended_seconds + idle
+    return status.model_copy(update={"finished_at": None, "suspended_seconds": left_out})
 
 
 def named(stages: Sequence[Stage], name: str) -> Stage:

@@ -68,6 +68,7 @@ def _job(order: Order) -> dict[str, Any]:
         grace_seconds=30,
     )
     template = _template(order, recipe)
+    template["spec"]["restartPolicy"] = "Never"
     # Retries are ours: one pod, whose end is the Job's end.
     return {
         **_head(order, JOB),
