@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +60,13 @@ class Checkpoints:
         folder: where they lie.
         digest: digest of the stage; state of another digest belongs to another training.
         keep_latest: how many stay after a commit.
+        may_write: raises when this attempt must not commit any more.
     """
 
     folder: Path
     digest: str
     keep_latest: int
+    may_write: Callable[[], None] = lambda: None
 
     def partial(self, step: int) -> Path:
         """Return the folder that all processes write a step's state into."""
@@ -85,7 +87,7 @@ class Checkpoints:
                 digest on the way; every other file is read and hashed here.
 
         Raises:
-            WorkspaceFailure: a file is not as its writer left it.
+            WorkspaceFailure: a file is not as its writer left it, or another attempt writes now.
         """
         partial = self.partial(step)
         files = _listed(partial, {str(receipt["path"]): receipt for receipt in receipts})
@@ -93,6 +95,7 @@ class Checkpoints:
         manifest = {"step": step, "digest": self.digest, **facts, "files": files}
         write_json(partial / MANIFEST, manifest)
         sync_folder(partial)
+        self.may_write()
         final = self.folder / f"step-{step}"
         if final.exists():
             self._quarantine(final)

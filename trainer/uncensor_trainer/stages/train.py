@@ -35,6 +35,7 @@ from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
+from uncensor_trainer.writer import Writer
 
 ARMS = {"train": "filtered", "train-control": "control"}
 STATE_VERSION = 2  # of what lies in a checkpoint
@@ -79,11 +80,14 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         model = load_model(model_folder(context), context.run.training, plan.engine.weight_type)
 
         log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
+        writer = Writer(plan.arm_dir)
         checkpoints = Checkpoints(
             plan.arm_dir / "checkpoints",
             context.digest,
             context.run.training.checkpoints.keep_latest,
+            writer.check,
         )
+        from_main(writer.claim)
         resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
         loop = Loop(model, arguments, _surroundings(context, plan, checkpoints, log, stop))
         try:
@@ -95,6 +99,7 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
 
         context.progress.enter(Phase.EXPORTING)
         parameters = export_model(loop, context.run.training, model_folder(context), out)
+        from_main(writer.check)
     if torch_dist.is_initialized():
         torch_dist.destroy_process_group()
     return {**log.summary(), "parameters": parameters} if dist.is_main() else {}
