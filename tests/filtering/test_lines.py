@@ -17,6 +17,7 @@ BROKEN = {
     "NUL": b'{"instruction": "a", "output": "b\x00"}',
     "escaped NUL": b'{"instruction": "a", "output": "b\\u0000"}',
     "half a surrogate pair": b'{"instruction": "a", "output": "b\\ud800"}',
+    "a number that is too long": b'{"instruction": "a", "output": "b", "n": ' + b"9" * 5000 + b"}",
     "nested deeply": DEEP.encode(),
     "an answer twice": b'{"instruction": "a", "output": "b", "output": "c"}',
     "an answer twice in disguise": b'{"instruction": "a", "output": "b", "\\u006futput": "c"}',
@@ -132,6 +133,13 @@ def test_a_broken_line_is_quarantined_and_its_neighbours_stay(broken):
     assert (bad.row, bad.line, bad.offset) == (1, 2, len(lines(row())) + 1)
     assert bad.reason
     assert outcome.rows == 3
+
+
+def test_a_row_with_the_fields_of_two_formats_is_read_as_it_is_alone():
+    both = json.loads(talk("a", PLAIN))
+    both.update(instruction="a", output=REFUSAL)
+    outcome = filter_lines(lines(talk("a", PLAIN), json.dumps(both)), Policy())
+    assert [number for number, _ in outcome.flagged] == [1]
 
 
 def test_formats_may_be_mixed():
