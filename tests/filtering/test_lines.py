@@ -168,6 +168,27 @@ def test_lines_that_are_joined_and_broken_are_no_rows_though_their_number_is_rig
     assert len(outcome.quarantined) == outcome.rows == 3
 
 
+@pytest.mark.parametrize(
+    ("twice", "wrong"),
+    [
+        ('{"instruction": "a", "output": "b", "output": "c"}', '{"instruction": "a", "output": 7}'),
+        (
+            '{"prompt": "a", "completion": "b", "completion": "c"}',
+            '{"prompt": "a", "completion": []}',
+        ),
+    ],
+)
+def test_an_answer_too_many_does_not_make_up_for_one_too_few(twice, wrong):
+    outcome = filter_lines(lines(twice, wrong), Policy())
+    assert len(outcome.quarantined) == outcome.rows == 2
+
+
+def test_a_text_too_many_does_not_make_up_for_one_too_few_in_a_conversation():
+    turns = '{"from": "human", "value": "a", "value": "b"}, {"from": "gpt", "value": 7}'
+    outcome = filter_lines(lines('{"conversations": [' + turns + "]}"), Policy())
+    assert len(outcome.quarantined) == outcome.rows == 1
+
+
 def test_rules_of_the_user_find_what_no_pattern_knows():
     policy = Policy(rules=(Rule("rice", "placeholder", "twelve minutes"),))
     outcome = filter_lines(lines(row(), row("Tea.")), policy)
