@@ -135,6 +135,8 @@ class CheckpointSettings(RunModel):
     every_steps: int = 800
     every_minutes: int = 30
     keep_latest: int = 3
+    asynchronous: bool = True
+    """Write in the background while training goes on; needs memory for one copy of the state."""
 
 
 class TrainingSettings(RunModel):

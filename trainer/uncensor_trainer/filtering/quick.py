@@ -181,9 +181,8 @@ class _Pairs:
     def read(self, rows: list[Any], counts: Sequence[int], starts: list[int]) -> _Found | None:
         """A key that is there as often as it is needed is nowhere twice."""
         answered, asked, *inputs = self.keys
-        if counts[0] != len(rows) or counts[1] != len(rows):
-            return None
-        if not _are_texts(getattr(row, answered) for row in rows):
+        is_sure = counts[0] == counts[1] == len(rows)
+        if not is_sure or not _are_texts(getattr(row, answered) for row in rows):
             return None
         if not all(getattr(row, asked).strip() for row in rows):
             return None
@@ -216,9 +215,8 @@ class _Talks:
     def read(self, rows: list[Any], counts: Sequence[int], starts: list[int]) -> _Found | None:
         """Roles have to take turns; every turn has one role and one text."""
         turns = [turn for row in rows for turn in row.turns]
-        if counts[0] != len(turns) or counts[1] != len(turns) or counts[2] != len(rows):
-            return None
-        if not _are_texts(turn.text for turn in turns):
+        is_sure = list(counts) == [len(turns), len(turns), len(rows)]
+        if not is_sure or not _are_texts(turn.text for turn in turns):
             return None
         numbers: list[int] = []
         answers: list[int] = []
