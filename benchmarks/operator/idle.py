@@ -1,8 +1,8 @@
 """What an operator at rest costs: 100 finished and 10 working runs that do not change.
 
-No kubelet: kwok plays the nodes. It completes the pods of Jobs and lets those of trainings run; this
-program ends the trainings that shall be finished. Writes are counted by the API server's own audit
-log, under the operator's account, and by the operator's metric.
+No kubelet: kwok plays the nodes. It completes the pods of Jobs and lets those of trainings run;
+this program ends the trainings that shall be finished. Writes are counted by the API server's own
+audit log, under the operator's account, and by the operator's metric.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def audited(cluster: Cluster) -> Path:
 
 
 def settled(cluster: Cluster) -> None:
-    """End the trainings of the runs that shall be done; wait until they are and the others train."""
+    """End the trainings of the runs that shall be done, and wait for the others to train."""
     connection, ended = Connection(cluster.api), set[str]()
 
     def is_settled() -> bool:

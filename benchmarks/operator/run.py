@@ -1,9 +1,9 @@
 """The operator's figures on a real control plane; see README.md here for how to read them.
 
-    .venv/bin/python benchmarks/operator/run.py latency    # first child, next child, against a PyTorchJob
-    .venv/bin/python benchmarks/operator/run.py idle       # writes, CPU and memory of an operator at rest
-    .venv/bin/python benchmarks/operator/run.py scale      # 1,000 runs at once, and a restart with them
-    .venv/bin/python benchmarks/operator/run.py peer       # 1,000 PyTorchJobs, two ways to limit it
+    .venv/bin/python benchmarks/operator/run.py latency   # first and next child; a PyTorchJob
+    .venv/bin/python benchmarks/operator/run.py idle      # writes, CPU and memory at rest
+    .venv/bin/python benchmarks/operator/run.py scale     # 1,000 runs at once, and a restart
+    .venv/bin/python benchmarks/operator/run.py peer      # 1,000 PyTorchJobs; also --limits raised
 
 Each starts a cluster of its own (tests/cluster: root on Linux, `make cluster-prepare`), measures,
 writes benchmarks/results/operator-<what>.json and leaves nothing behind.
