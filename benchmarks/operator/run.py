@@ -25,7 +25,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("latency", "idle", "scale", "peer"))
-    parser.add_argument("--number", type=int, help="runs or jobs; each figure has its own default")
+    parser.add_argument(
+        "--number", type=int, help="runs or jobs (idle: finished runs); each has its own default"
+    )
     parser.add_argument("--pairs", type=int, default=10, help="latency: runs beside PyTorchJobs")
     parser.add_argument("--seconds", type=float, default=310, help="idle: length of the window")
     parser.add_argument(
