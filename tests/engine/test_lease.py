@@ -164,7 +164,7 @@ def test_a_short_fault_does_not_end_the_leader(server):
         server.fault = ApiError(503, "Unavailable", "busy")
         await asyncio.sleep(0.005)
         server.fault = None
-        while server.version == before:
+        while server.version == before:  # noqa: ASYNC110 - the server is no task
             await asyncio.sleep(0.001)
         assert not keeping.done()
         keeping.cancel()
