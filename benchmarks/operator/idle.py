@@ -31,7 +31,7 @@ from measuring import (
 )
 
 from cluster import control_plane, outside, training_operator
-from cluster.boxes import await_true
+from cluster.boxes import PATIENCE, await_true
 from cluster.clusters import Cluster, Shape
 from cluster.outside import Outside
 
@@ -77,11 +77,11 @@ def audited(cluster: Cluster) -> Path:
     policy.write_text(json.dumps(POLICY))
     name = "kube-apiserver"
     cluster.box.signal(name, signal.SIGKILL)
-    await_true("its end", 20, lambda: cluster.box.programs()[name]["exit"] is not None)
+    await_true("its end", PATIENCE, lambda: cluster.box.programs()[name]["exit"] is not None)
     flags = {"audit-policy-file": policy, "audit-log-path": log, "audit-log-mode": "blocking"}
     argv = control_plane.api_server(cluster.programs, cluster.place.secrets)
     cluster.box.start(name, [*argv, *control_plane.argv("", flags)[1:]])
-    await_true("The API server's answer", 60, cluster.api.answers)
+    await_true("The API server's answer", PATIENCE, cluster.api.answers)
     training_operator.await_ready(cluster.api)
     return log
 
