@@ -137,6 +137,15 @@ class Store:
         """Return one of them."""
         return self._parts.get(key, {}).get((resource.kind, name))
 
+    def uids(self, resource: Resource) -> dict[str, Object]:
+        """Return all objects of a kind, by their identity."""
+        return {
+            raw["metadata"].get("uid", ""): raw
+            for parts in self._parts.values()
+            for (kind, _), raw in parts.items()
+            if kind == resource.kind
+        }
+
     def known(self) -> tuple[Key, ...]:
         """Return every run that exists."""
         return tuple(self._runs)
