@@ -35,7 +35,7 @@ WATCH_PATIENCE = 180.0
 LOOP_PATIENCE = 60.0
 LOOP_TICK = 1.0
 WORKER_PATIENCE = 300.0
-LOG_READS_A_SECOND = 10.0
+LOG_READS_A_SECOND = 25.0
 
 
 class Engine:
@@ -204,7 +204,7 @@ class Engine:
         """Read the log of every working pod that speaks, every few seconds.
 
         Spread over that time, and never more than LOG_READS_A_SECOND: a thousand stages at work
-        are read less often, and cost the API server no more than a hundred.
+        are read less often, and cost the API server no more than 250 do.
         """
         while True:
             living, speaking = self._pods()
