@@ -45,7 +45,7 @@ def small_values(images: ProductImages) -> dict[str, Any]:
             "retries": {"firstSeconds": 1, "longestSeconds": 5},
             "cleaning": {"forceDeleteSeconds": 10, "unreachableSeconds": 5},
             "engine": {"progressSeconds": 2, "resyncSeconds": 30},
-            "election": {"leaseSeconds": 6, "renewSeconds": 4, "retrySeconds": 1},
+            "election": {"leaseSeconds": 15, "renewSeconds": 10, "retrySeconds": 1},
         },
     }
 
