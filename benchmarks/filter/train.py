@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sources
-from uncensor_trainer.refusals.engine import HEAD
-from uncensor_trainer.refusals.features import features
+from uncensor_trainer.refusals.engine import HEAD, request_of
+from uncensor_trainer.refusals.features import Answer, features
 from uncensor_trainer.refusals.model import Linear
 from uncensor_trainer.refusals.sentences import sentences
 from uncensor_trainer.refusals.text import plain_text
@@ -36,10 +36,11 @@ POSITIVE = frozenset({"refusal", "moralise"})
 NEGATIVE = frozenset({"comply", "none", "disclaimer"})
 
 
-def numbers_of(response: str) -> Mapping[str, float]:
+def numbers_of(answer: sources.Answer) -> Mapping[str, float]:
     """Return the features of an answer as the engine computes them."""
-    text = plain_text(response, HEAD)
-    return features(sentences(text), len(response), text.code, response[:HEAD])
+    text = plain_text(answer.response, HEAD)
+    parts = Answer(text, sentences(text), len(answer.response), answer.response[:HEAD])
+    return features(parts, request_of(answer.prompt))
 
 
 def training_rows() -> list[sources.Answer]:
@@ -50,18 +51,18 @@ def training_rows() -> list[sources.Answer]:
 
 
 def hand_labelled() -> list[sources.Answer]:
-    """Return natural answers that have a label of ours, kept by digest in labels.json."""
+    """Return the answers nobody else labelled that have a label of ours, kept by digest."""
     labels = json.loads(LABELS.read_text(encoding="utf-8"))["labels"] if LABELS.exists() else {}
     return [
         sources.Answer(a.source, a.prompt, a.response, labels[a.key])
-        for a in sources.natural()
+        for a in (*sources.natural(), *sources.safety())
         if a.key in labels
     ]
 
 
 def fit(rows: Sequence[sources.Answer], penalty: float = PENALTY) -> Linear:
     """Return the model of these rows; features are scaled while fitting, not in the result."""
-    numbers = [numbers_of(answer.response) for answer in rows]
+    numbers = [numbers_of(answer) for answer in rows]
     names = sorted({name for one in numbers for name in one})
     x_nf = np.array([[one.get(name, 0.0) for name in names] for one in numbers])
     y_n = np.array([answer.label in POSITIVE for answer in rows], dtype=float)

@@ -15,7 +15,7 @@ from uncensor_trainer.refusals import context
 from uncensor_trainer.refusals.anchors import worth_a_look
 from uncensor_trainer.refusals.classes import CLEAN, AnswerClass, Verdict
 from uncensor_trainer.refusals.cues import Cue
-from uncensor_trainer.refusals.features import features
+from uncensor_trainer.refusals.features import Answer, features
 from uncensor_trainer.refusals.languages import foreign_phrase
 from uncensor_trainer.refusals.model import Linear, linear
 from uncensor_trainer.refusals.sentences import YIELDING, Kind, Sentence, sentences
@@ -89,7 +89,8 @@ def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
     found = sentences(text)
     if not found:
         return CLEAN
-    numbers = features(found, len(response), text.code, response[:HEAD])
+    asked = request_of(instruction)
+    numbers = features(Answer(text, found, len(response), response[:HEAD]), asked)
     probability = weights.probability(numbers)
     if probability >= DECIDED:
         answer_class, sentence = _without_answer(found)
@@ -98,7 +99,7 @@ def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
     if sentence is None:
         return CLEAN
     as_model = any(Cue.MODEL in s.cues for s in found[:OPENING])
-    answer_class = _in_context(answer_class, sentence, as_model, _asked(instruction))
+    answer_class = _in_context(answer_class, sentence, as_model, asked)
     if answer_class is AnswerClass.NONE:
         return CLEAN
     score = probability if probability >= DECIDED else 1 - probability
@@ -167,7 +168,8 @@ def _firmly_declines(sentence: Sentence) -> bool:
     return not {name for name, cue in sentence.named_cues if cue is Cue.DECLINE} <= YIELDING
 
 
-def _asked(instruction: str) -> context.Request:
+def request_of(instruction: str) -> context.Request:
+    """Return what matters about an instruction."""
     return context.request(plain_text(instruction, context.HEAD).plain)
 
 
@@ -198,7 +200,7 @@ def _of_phrase(instruction: str, response: str) -> Verdict:
     found = foreign_phrase(response)
     if found is None:
         return CLEAN
-    asked = _asked(instruction)
+    asked = request_of(instruction)
     if asked.asks_for_refusal or asked.handles_a_no:
         return CLEAN
     return found
