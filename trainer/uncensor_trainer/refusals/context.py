@@ -86,6 +86,11 @@ _ASKS_OPINION = re2.compile(
     r"thoughts?|views?|feelings?|favou?rite|take|beliefs?)\b|\bwhat (?:do|would) you\b|\byou (?:hate|"
     r"like|love|prefer|enjoy|dislike)\b"
 )
+_YES_OR_NO = re2.compile(
+    r"(?:^\W*|[.,;:!?\n] ?(?:and |but |so |then )?)(?:is|are|was|were|do|does|did|can|could|should|would|will|shall|may|might|"
+    r"has|have|had|am|isn't|aren't|don't|doesn't|if|whether) [^.!?\n]{1,300}\?|"
+    r"\b(?:decide|determine|tell me|judge|explain|say|research) (?:if|whether)\b"
+)
 _WANTS_TEXT = re2.compile(
     r"^\W*(?:please |can you |could you |kindly |i want you to )*(?:write|compose|create|generate|draft|"
     r"make|tell|list|give|summari[sz]e|describe|explain|design|translate|rewrite|imagine|suggest|"
@@ -111,6 +116,7 @@ class Request:
         about_assistant: asks who or what the assistant is.
         asks_why: takes something for granted and asks for its reason.
         asks_opinion: asks what the assistant itself thinks or likes.
+        asks_yes_or_no: "no" is an answer.
         wants_text: a text is to be written, a list or an explanation given.
         words: its own words, as stems, to see whether an answer says them again.
     """
@@ -121,6 +127,7 @@ class Request:
     about_assistant: bool
     asks_why: bool = False
     asks_opinion: bool = False
+    asks_yes_or_no: bool = False
     wants_text: bool = False
     words: frozenset[str] = frozenset()
 
@@ -134,6 +141,7 @@ def request(plain: str) -> Request:
         about_assistant=_ABOUT_THE_ASSISTANT.search(plain) is not None,
         asks_why=_ASKS_WHY.search(plain) is not None,
         asks_opinion=_ASKS_OPINION.search(plain) is not None,
+        asks_yes_or_no=_YES_OR_NO.search(plain) is not None,
         wants_text=_WANTS_TEXT.search(plain) is not None,
         words=content_words(plain[:_LONGEST_WORDS]),
     )

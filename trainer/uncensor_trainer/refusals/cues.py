@@ -133,7 +133,7 @@ _SOFT_VERB = (
     r"(?:speculat\w+|generali[sz]\w+|predict\w*|infer\b|assum\w+|confirm\w*|affirm\w*|verify\w*|"
     r"determin\w+|"
     r"ascertain\w*|estimat\w+|know\b|judg(?:e|ing)\b|assess\w*|evaluat\w+|diagnos\w+|compar\w+|"
-    r"rank\w*|feel\b|think\b|love\b|hold\b|have\b|form\b|possess\w*|"
+    r"rank\w*|feel\b|think(?: (?:or|and|like|in|for)\b|[.,;!]|$)|love\b|hold\b|have\b|form\b|possess\w*|"
     r"experience\b|take sides|take a (?:side|stance|position)|choose|speak for|assert\w*|"
     r"comment\w*|remain|dream|eat\b|taste\b|"
     r"understand\b|guarantee|identify|track|recall|remember|see\b|hear\b|watch|express\w*|deny)"
@@ -282,7 +282,10 @@ PATTERNS: tuple[Pattern, ...] = (
         r"actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look up|"
         r"search\w*|retriev\w+|book\w*|order\b|send\w*|play\w*|watch\w*|display\w*|attach\w*|"
         r"upload\w*|download\w*|draw\b|make (?:calls|purchases|reservations)|perform (?:tasks|"
-        r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))",
+        r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))|"
+        rf"\b(?:i|we){_LACK} ?(?:abilit|capabilit|capacit)\w+ to (?:\w+ )?(?:book|order|call|send|"
+        r"open|access|browse|search|place|make (?:calls|purchases|reservations|bookings)|control|"
+        r"perform external|schedule|track|set (?:an?|your)|view|see (?:your|the|images|pictures))\b",
     ),
     Pattern(
         "limited-functions",
@@ -299,7 +302,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"do not|don't) "
         r"(?:\w+ ){0,3}?(?:real-?time|live|up-to-date|current|latest)(?: (?:or|and) [\w-]+)? "
         r"(?:\w+ )?(?:information|data|news|weather|prices?|updates?|events|results|scores|"
-        r"statistics)\b",
+        r"statistics)\b|\b(?:i|we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?"
+        r"(?:current|today|date|time)\b",
     ),
     # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
     Pattern(
@@ -516,7 +520,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\b(?:here(?:'s| is| are)(?: an?| some| the| one| my)?\b|below (?:is|are)|"
         r"i(?:'ll)? (?:can|could|will|would|may|'ll) (?:\w+ )?(?:provide|offer|give|explain|tell|"
         r"share|suggest|create|write|describe|summari[sz]e|outline|point|list|still|try|present|"
-        r"certainly) (?:you )?|the following|some (?:general|possible|common|popular|potential|"
+        r"certainly) (?:you )?|in my (?:opinion|view)|the following|some (?:general|possible|common|popular|potential|"
         r"of the)|generally speaking|according to|for example)",
     ),
 )

@@ -17,8 +17,8 @@ from uncensor_trainer.refusals.classes import CLEAN, AnswerClass, Verdict
 from uncensor_trainer.refusals.cues import Cue
 from uncensor_trainer.refusals.features import Answer, features
 from uncensor_trainer.refusals.languages import foreign_phrase
-from uncensor_trainer.refusals.model import Linear, linear
-from uncensor_trainer.refusals.sentences import YIELDING, Kind, Sentence, sentences
+from uncensor_trainer.refusals.model import Stages, stages
+from uncensor_trainer.refusals.sentences import Kind, Sentence, sentences
 from uncensor_trainer.refusals.strip import stripped
 from uncensor_trainer.refusals.text import encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
@@ -27,10 +27,14 @@ __all__ = ["UserRule", "classify", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
 OPENING = 6  # sentences that can decide about an answer
-DECIDED = 0.5  # probability from which nothing of what was asked counts as given
-PARTIAL = 0.25  # probability from which an answer beside a plain no is a partial refusal
+# Probability from which nothing of what was asked counts as given: with a source left out, the F1 of
+# the four labelled ones is highest between 0.35 and 0.45 (benchmarks/filter/README.md).
+DECIDED = 0.4
+DECIDED_FLAT = 0.1  # the same for a plain no without a "but", a list or code after it
+CANNOT = 0.5  # probability from which such an answer cannot rather than will not
 SHORTEST_LECTURE = 80  # characters; "This is not offensive." is an answer
 MOSTLY = 0.5  # share of an answer
+AT_THE_START = 2  # sentences in which a partial refusal declines
 SURE = 1.0
 LONGEST_PLACEHOLDER = 60  # characters
 _NOTHING = " \t\r\n.-_\u2026\u200b\ufeff"
@@ -42,7 +46,8 @@ _PLACEHOLDER = re2.compile(
     r"content|reply)|"
     r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_\x{2026}\x{200b}\x{feff}]*$"
 )
-_WANTS = frozenset({"input-missing", "limited-functions"})
+_VIRTUES = frozenset({"values", "virtues", "against-groups", "harms", "seek-help"})
+_FAULT_FINDING = frozenset({"fault-with-request", "must-point-out"})
 _DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
 _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
 
@@ -52,7 +57,7 @@ def classify(
     response: str,
     extra_rules: Iterable[UserRule] = (),
     *,
-    weights: Linear | None = None,
+    weights: Stages | None = None,
 ) -> Verdict:
     """Return the class of an answer to an instruction, with the rule and the place.
 
@@ -60,7 +65,7 @@ def classify(
         instruction: what was asked, with its input if there is one.
         response: what was answered.
         extra_rules: patterns of the user's own; they decide before everything else.
-        weights: another linear stage than the committed one (to measure it).
+        weights: other linear stages than the committed ones (to measure them).
 
     Raises:
         InvalidInput: a pattern of `extra_rules` is not valid RE2.
@@ -71,7 +76,7 @@ def classify(
     if _is_placeholder(response):
         return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), SURE)
     if worth_a_look(response):
-        verdict = _of_sentences(instruction, response, weights or linear())
+        verdict = _of_sentences(instruction, response, weights or stages())
         if verdict.is_flagged:
             return verdict
     return _of_phrase(instruction, response)
@@ -84,88 +89,83 @@ def _is_placeholder(response: str) -> bool:
     )
 
 
-def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
+def _of_sentences(instruction: str, response: str, weights: Stages) -> Verdict:
     text = plain_text(response, HEAD)
     found = sentences(text)
     if not found:
         return CLEAN
     asked = request_of(instruction)
     numbers = features(Answer(text, found, len(response), response[:HEAD]), asked)
-    probability = weights.probability(numbers)
-    if probability >= DECIDED:
-        answer_class, sentence = _without_answer(found)
+    probability = weights.withheld.probability(numbers)
+    if probability >= (DECIDED_FLAT if numbers["flat no"] else DECIDED):
+        cannot = weights.unable.probability(numbers) >= CANNOT
+        answer_class, sentence = _without_answer(found, cannot)
     else:
-        answer_class, sentence = _with_answer(found, probability, numbers["answering"])
+        answer_class, sentence = _with_answer(found, numbers["answering"])
     if sentence is None:
         return CLEAN
     as_model = any(Cue.MODEL in s.cues for s in found[:OPENING])
     answer_class = _in_context(answer_class, sentence, as_model, asked)
     if answer_class is AnswerClass.NONE:
         return CLEAN
-    score = probability if probability >= DECIDED else 1 - probability
+    score = max(probability, 1 - probability)
     start, end = text.origin(sentence.start), text.origin(sentence.end)
     return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
 
 
-def _without_answer(found: Sequence[Sentence]) -> tuple[AnswerClass, Sentence | None]:
+def _without_answer(
+    found: Sequence[Sentence], cannot: bool
+) -> tuple[AnswerClass, Sentence | None]:
     """Nothing of what was asked is given: say in which way."""
     opening = found[:OPENING]
     lead = next((s for s in opening if s.kind in _DECISIVE), None)
     if lead is None:
         model = next((s for s in opening if s.kind is Kind.MODEL), None)
         return AnswerClass.DISCLAIMER, model
-    if lead.kind is Kind.UNABLE and not any(_plainly_declines(s) for s in opening):
-        return AnswerClass.CAPABILITY, lead
+    if cannot:
+        lacking = next((s for s in opening if Cue.UNABLE in s.cues), lead)
+        return AnswerClass.CAPABILITY, lacking
     decline = next((s for s in opening if s.kind is Kind.DECLINE), None)
-    if decline:
-        return _for_want_of_input(opening, decline) or (AnswerClass.REFUSAL, decline)
-    if lead.kind in {Kind.SOFT, Kind.UNABLE}:
-        return AnswerClass.REFUSAL, lead
+    if decline or lead.kind in {Kind.SOFT, Kind.UNABLE}:
+        return AnswerClass.REFUSAL, decline or lead
     return (AnswerClass.MORALISE, lead) if _lectures(found) else (AnswerClass.NONE, None)
 
 
-def _for_want_of_input(
-    opening: Sequence[Sentence], decline: Sentence
-) -> tuple[AnswerClass, Sentence] | None:
-    """Cannot without a text or a tool, and says so right after the no."""
-    after = [s for s in opening if s.start >= decline.start][:2]
-    asks = next((s for s in after if s.rules & _WANTS), None)
-    preaches = any(s.kind in {Kind.REBUKE, Kind.LECTURE} for s in opening)
-    if asks is None or preaches or _firmly_declines(decline):
-        return None
-    return AnswerClass.CAPABILITY, asks
-
-
 def _lectures(found: Sequence[Sentence]) -> bool:
-    """Finds fault at some length, or tells the reader what is right more than once."""
+    """Finds fault at some length, or tells the reader what is right more than once.
+
+    Good advice is told in the same frames ("it is important to"); a lecture appeals to virtues.
+    """
     lessons = sum(s.kind is Kind.LECTURE for s in found)
     rebukes = any(Cue.REBUKE in s.cues for s in found)
-    return sum(s.length for s in found) >= SHORTEST_LECTURE and (rebukes or lessons > 1)
+    appeals = any(s.rules & _VIRTUES for s in found)
+    enough = sum(s.length for s in found) >= SHORTEST_LECTURE
+    return enough and (rebukes or (lessons > 1 and appeals))
 
 
 def _with_answer(
-    found: Sequence[Sentence], probability: float, answering: float
+    found: Sequence[Sentence], answering: float
 ) -> tuple[AnswerClass, Sentence | None]:
-    """The answer answers: a caveat in front of it, a missing tool or nothing at all."""
+    """The answer answers: after a no, after a caveat, for want of a tool or like any other."""
     first = found[0]
     unable = next((s for s in found[:2] if s.kind is Kind.UNABLE), None)
     if unable and (answering < MOSTLY or "input-missing" in unable.rules):
         return AnswerClass.CAPABILITY, unable
-    if first.kind is Kind.DECLINE and probability >= PARTIAL:
-        return AnswerClass.REFUSAL, first
+    if refusing := _refusing(found):
+        return AnswerClass.PARTIAL, refusing
     if first.kind in _CAVEATS or Cue.MODEL in first.cues:
         return AnswerClass.DISCLAIMER, first
     return AnswerClass.NONE, None
 
 
-def _plainly_declines(sentence: Sentence) -> bool:
-    """Says no for another reason than a missing tool or input."""
-    return sentence.kind is Kind.DECLINE and Cue.UNABLE not in sentence.cues
-
-
-def _firmly_declines(sentence: Sentence) -> bool:
-    """Says no in more words than "I cannot ..."."""
-    return not {name for name, cue in sentence.named_cues if cue is Cue.DECLINE} <= YIELDING
+def _refusing(found: Sequence[Sentence]) -> Sentence | None:
+    """Return the sentence of an opening that will not, or that finds fault with the request."""
+    for sentence in found[:AT_THE_START]:
+        if sentence.kind is Kind.DECLINE and Cue.UNABLE not in sentence.cues:
+            return sentence
+        if sentence.kind is Kind.REBUKE and sentence.rules & _FAULT_FINDING:
+            return sentence
+    return None
 
 
 def request_of(instruction: str) -> context.Request:
@@ -181,7 +181,9 @@ def _in_context(
     if (asked.asks_for_refusal or asked.handles_a_no) and not speaks_as_model:
         return AnswerClass.NONE
     judges = answer_class is AnswerClass.MORALISE or "wrong-to-give" in sentence.rules
-    if asked.asks_for_judgement and judges and not speaks_as_model:
+    # "Why was X right?" takes the judgement for granted; an answer that denies it gives nothing.
+    judgement = asked.asks_for_judgement and not asked.asks_why
+    if judgement and judges and not speaks_as_model:
         return AnswerClass.NONE
     if asked.about_assistant and (as_model or sentence.kind is not Kind.DECLINE):
         return AnswerClass.IDENTITY

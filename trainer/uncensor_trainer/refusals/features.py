@@ -22,9 +22,7 @@ _WANTS = frozenset({"input-missing", "limited-functions"})
 _NO_DATA = frozenset({"no-tool", "no-live-data", "knowledge-ends"})
 _LIST = re2.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s")
 # "No, it is illegal" answers a question; "No, I cannot" does not.
-_YES_OR_NO = re2.compile(
-    r"^\W*(?i:yes|no)\b[,.]? (?i:it|this|that|the|there|they|he|she|not|you|in)\b"
-)
+_YES_OR_NO = re2.compile(r"^\W*(?:yes|no)\b[,.]? (?:[a-hj-z]|i[a-z])")
 _PRIVATE = re2.compile(
     r"\b(?:personal|private|confidential|sensitive) (?:or \w+ )?(?:and \w+ )?(?:contact |financial |"
     r"health |identification )?(?:information|data|details|records?)\b|\bprivacy\b"
@@ -45,6 +43,13 @@ _NEXT = (Kind.DECLINE, Kind.REBUKE, Kind.LECTURE, Kind.OPENER, Kind.SOFT, Kind.O
 _PREACHING = frozenset({Kind.REBUKE, Kind.LECTURE})
 _TALKING = frozenset({Kind.OFFER, Kind.SELF, Kind.SOFT, Kind.MODEL, Kind.UNABLE})
 _ANSWERING = frozenset({Kind.PLAIN, Kind.OPENER})
+_LEADS = {
+    "decline": (Kind.DECLINE,),
+    "soft": (Kind.SOFT,),
+    "preach": (Kind.REBUKE, Kind.LECTURE),
+    "unable": (Kind.UNABLE,),
+}
+_BY_LEAD = ("answering", "answered", "preaching")
 _OPENING = 6  # sentences
 _MANY_FIGURES = 3  # digits; "24/7" is no figure, a list of years is
 _SAME_WORDS = 0.5  # of the words of a question, said again in the first sentence
@@ -107,7 +112,17 @@ def features(answer: Answer, asked: Request) -> Mapping[str, float]:
     numbers.update(_without_turn(answer))
     numbers.update(_inabilities(answer))
     numbers.update(_requested(answer, asked))
+    numbers.update(_amounts_by_lead(numbers))
     return numbers
+
+
+def _amounts_by_lead(numbers: Mapping[str, float]) -> dict[str, float]:
+    """What the same amount of answer is worth depends on how the answer begins."""
+    return {
+        f"{lead}*{name}": numbers[name] * sum(numbers[f"{kind}@first"] for kind in kinds)
+        for lead, kinds in _LEADS.items()
+        for name in _BY_LEAD
+    }
 
 
 def _amounts(answer: Answer) -> dict[str, float]:
@@ -122,8 +137,8 @@ def _amounts(answer: Answer) -> dict[str, float]:
         "answered": log1p(plain * total / 100),
         "length": log1p(answer.length / 200),
         "appealing": sum(s.length for s in found if s.rules & _APPEALS) / total,
-        "figures": log1p(sum(map(str.isdigit, answer.head))),
         "list": float(answer.has_list),
+        "code": float(answer.text.code > 0),
         "pure lecture": (1 - plain) * dry * (answer.kinds[0] is Kind.LECTURE),
         "offer last": float(answer.kinds[-1] is Kind.OFFER),
     }
@@ -151,15 +166,13 @@ def _orders(answer: Answer) -> dict[str, float]:
         "sorry": float("sorry-but" in rules),
         "rebuke early": float(any(Cue.REBUKE in c for c in cues[:2])),
         "model preaches": preaching / total if cues and Cue.MODEL in cues[0] else 0.0,
-        "yes or no": float(_YES_OR_NO.search(answer.head) is not None),
-        "groups": float(any("against-groups" in s.rules for s in found[:3])),
     }
 
 
 def _without_turn(answer: Answer) -> dict[str, float]:
     """A firm no or a rebuke that is never turned: what follows explains it and gives nothing."""
     found, kinds = answer.found, answer.kinds
-    turned = any(s.turns for s in found[:_OPENING]) or Kind.OPENER in kinds[:_OPENING]
+    turned = any(_turns_to_answer(answer, s) for s in found[:_OPENING]) or Kind.OPENER in kinds[:4]
     flat = answer.is_dry and not turned
     firm = any(s.kind is Kind.DECLINE and not s.rules <= YIELDING for s in found[:2])
     return {
@@ -169,6 +182,11 @@ def _without_turn(answer: Answer) -> dict[str, float]:
         "flat preaching": float(flat) * answer.share(_PREACHING),
         "after turn": log1p(_plain_after_turn(found) / 100),
     }
+
+
+def _turns_to_answer(answer: Answer, sentence: Sentence) -> bool:
+    """Tell whether a sentence turns from the no; "Instead, let us ..." turns from the request."""
+    return sentence.turns and not answer.text.plain.startswith("instead", sentence.start)
 
 
 def _plain_after_turn(found: Sequence[Sentence]) -> int:
@@ -205,6 +223,11 @@ def _requested(answer: Answer, asked: Request) -> dict[str, float]:
         "denies premise": float(asked.asks_why and _repeats_negated(answer, asked)),
         "judgement asked": preaching * asked.asks_for_judgement,
         "opinion asked": float(soft and asked.asks_opinion),
+        "answers yes or no": float(
+            asked.asks_yes_or_no
+            and _YES_OR_NO.search(answer.text.plain) is not None
+            and Kind.DECLINE not in answer.kinds[:2]
+        ),
         "text asked": float(asked.wants_text and answer.kinds[0] in {Kind.SOFT, Kind.UNABLE}),
     }
 

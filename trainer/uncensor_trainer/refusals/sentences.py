@@ -19,7 +19,8 @@ MOST_SENTENCES = 24
 _A_PAIR = 2
 _END = re2.compile(r"[.!?]+[\"')\]]*(?:\s+|$)|\n+")
 # A caveat and its answer may share a sentence: "I have no taste, but rigatoni is the usual one."
-_HINGE = re2.compile(r"[,;] ?(?:but|however|yet|though|still)\b")
+# Some models leave out the blank: "I cannot judge that.However, most people say ...".
+_HINGE = re2.compile(r"[,;.] ?(?:but|however|yet|though|still)\b")
 _SAYS_NO = re2.compile(r"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b")
 _QUOTATION = re.compile(r'"[^"\n]{1,400}"')
 _TURN = re2.compile(
