@@ -100,6 +100,11 @@ class TrainingLog:
             eta_seconds=round(self._seconds_left(step)),
         )
 
+    def committed(self, step: int) -> None:
+        """Tell that the checkpoint of a step is complete."""
+        self._progress.event("checkpoint", step=step)
+        self.restart_clock()
+
     def restart_clock(self) -> None:
         """Leave out the time since the last step, which went into a save."""
         self._last = self._clock()
