@@ -24,6 +24,7 @@ MODES = ("enforce", "audit")
 DEFAULT_ACTIONS: Mapping[str, str] = MappingProxyType(
     {
         "refusal": "drop",
+        "partial": "keep",
         "moralise": "drop",
         "placeholder": "drop",
         "capability": "keep",
