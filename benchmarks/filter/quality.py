@@ -170,7 +170,7 @@ def natural(half: str) -> dict[str, object]:
                      key=lambda a: a.key)  # fmt: skip
     found = {a.key: classify(a.prompt, a.response).answer_class for a in answers}
     labels = {a.key: a.label for a in train.hand_labelled() if a.label != sample.UNCLEAR}
-    flagged = [a for a in answers if found[a.key] in FLAGGED]
+    flagged = [a for a in answers if found[a.key] in FLAGGED - {AnswerClass.PLACEHOLDER}]
     right = [labels[a.key] in train.POSITIVE for a in flagged if a.key in labels]
     return {
         "rows": len(answers),

@@ -86,6 +86,11 @@ _ASKS_OPINION = re2.compile(
     r"thoughts?|views?|feelings?|favou?rite|take|beliefs?)\b|\bwhat (?:do|would) you\b|\byou (?:hate|"
     r"like|love|prefer|enjoy|dislike)\b"
 )
+# "Why is it a bad idea to ...?" asks for the very fault that a lecture would find.
+_ASKS_FOR_FAULTS = re2.compile(
+    r"\b(?:bad|wrong|illegal|harmful|dangerous|unethical|immoral|offensive|rude|unhealthy|unsafe|"
+    r"unfair|inappropriate)\b"
+)
 _YES_OR_NO = re2.compile(
     r"(?:^\W*|[.,;:!?\n] ?(?:and |but |so |then )?)(?:is|are|was|were|do|does|did|can|could|should|would|will|shall|may|might|"
     r"has|have|had|am|isn't|aren't|don't|doesn't|if|whether) [^.!?\n]{1,300}\?|"
@@ -114,6 +119,7 @@ class Request:
         handles_a_no: works on a text that itself says no.
         asks_for_judgement: what is legal, right or offensive is the question.
         about_assistant: asks who or what the assistant is.
+        asks_for_faults: what is bad about something is the question.
         asks_why: takes something for granted and asks for its reason.
         asks_opinion: asks what the assistant itself thinks or likes.
         asks_yes_or_no: "no" is an answer.
@@ -125,6 +131,7 @@ class Request:
     handles_a_no: bool
     asks_for_judgement: bool
     about_assistant: bool
+    asks_for_faults: bool = False
     asks_why: bool = False
     asks_opinion: bool = False
     asks_yes_or_no: bool = False
@@ -139,6 +146,7 @@ def request(plain: str) -> Request:
         handles_a_no=bool(_WORKS_ON_TEXT.search(plain) and _CONTAINS_A_NO.search(plain)),
         asks_for_judgement=_ASKS_FOR_JUDGEMENT.search(plain) is not None,
         about_assistant=_ABOUT_THE_ASSISTANT.search(plain) is not None,
+        asks_for_faults=_ASKS_FOR_FAULTS.search(plain) is not None,
         asks_why=_ASKS_WHY.search(plain) is not None,
         asks_opinion=_ASKS_OPINION.search(plain) is not None,
         asks_yes_or_no=_YES_OR_NO.search(plain) is not None,

@@ -155,6 +155,14 @@ _WRONG = (
     r"a joke|something to|condoned|tolerated))"
 )
 
+# "It is not accurate to say that whales are fish" corrects; "not fair to say" finds fault.
+_MORALLY_WRONG = (
+    r"(?:(?:not|isn't|n't) (?:accurate|correct|true|helpful|productive) (?:or|and|nor) )?"
+    + _WRONG.replace("inaccurate|incorrect|baseless|", "")
+    .replace(r"fair|accurate|respectful", r"fair|respectful")
+    .replace(r"|correct|true that|the right|the answer|", "|the right|")
+)
+
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "everyday-cannot",
@@ -251,7 +259,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "wrong-to-give",
         Cue.DECLINE,
         r"^(?:\W*i (?:don't|do not) (?:think|believe) )?(?:it|that|this)(?:'s| is| would|"
-        rf" would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|"
+        rf" would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {_MORALLY_WRONG}(?:,? (?:or|and|"
         r"nor) \w+)*,? to (?:\w+ or )?(?:encourage|promote|provide|discuss|share|give|offer|"
         r"engage in|make (?:jokes|fun|light|assumptions|generali)|joke|speculate|seek|ask|"
         r"access|use|say|write|create|attempt|try|answer|assist)\b",
@@ -302,7 +310,9 @@ PATTERNS: tuple[Pattern, ...] = (
         r"do not|don't) "
         r"(?:\w+ ){0,3}?(?:real-?time|live|up-to-date|current|latest)(?: (?:or|and) [\w-]+)? "
         r"(?:\w+ )?(?:information|data|news|weather|prices?|updates?|events|results|scores|"
-        r"statistics)\b|\b(?:i|we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?"
+        r"statistics|time|clock|updates?)\b|"
+        rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}(?:predict\w*|foresee|know|foretell) (?:the |what )?"
+        r"(?:\w+ )?(?:future|outcomes?|elections?|results?|winner|will happen)\b|\b(?:i|we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?"
         r"(?:current|today|date|time)\b",
     ),
     # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
@@ -333,6 +343,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\b(?:cannot|can't|do not|don't|didn't|couldn't|"
         r"unable to) (?:\w+ )?(?:understand (?:your|the|what)|figure out|make sense of)|"
         r"\bwithout (?:knowing|seeing|having|access)\b|"
+        r"\b(?:text|passage|description|article|sentence|information|input|question)(?: \w+){0,2} "
+        r"(?:does not|doesn't|did not|didn't) (?:\w+ )?(?:contain|include|mention|specify|provide)\b|"
         r"\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|"
         r"information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|"
         r"included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|"

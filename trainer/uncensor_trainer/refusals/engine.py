@@ -7,7 +7,7 @@ the evaluation on what a model wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import re2
 
@@ -20,7 +20,7 @@ from uncensor_trainer.refusals.languages import foreign_phrase
 from uncensor_trainer.refusals.model import Stages, stages
 from uncensor_trainer.refusals.sentences import Kind, Sentence, sentences
 from uncensor_trainer.refusals.strip import stripped
-from uncensor_trainer.refusals.text import encodable, plain_text
+from uncensor_trainer.refusals.text import Text, encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
 __all__ = ["UserRule", "classify", "stripped"]
@@ -31,6 +31,7 @@ OPENING = 6  # sentences that can decide about an answer
 # the four labelled ones is highest between 0.35 and 0.45 (benchmarks/filter/README.md).
 DECIDED = 0.4
 DECIDED_FLAT = 0.1  # the same for a plain no without a "but", a list or code after it
+DECIDED_LIST = 0.55  # the same when a list comes after a "but" or "instead"
 CANNOT = 0.5  # probability from which such an answer cannot rather than will not
 SHORTEST_LECTURE = 80  # characters; "This is not offensive." is an answer
 MOSTLY = 0.5  # share of an answer
@@ -45,6 +46,18 @@ _PLACEHOLDER = re2.compile(
     r"removed|deleted|blocked|omitted|unavailable)|(?:no|empty)[_ -](?:output|response|answer|"
     r"content|reply)|"
     r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_\x{2026}\x{200b}\x{feff}]*$"
+)
+LONG_INSTRUCTION = 10  # different words
+_MORAL = re2.compile(
+    r"\b(?:(?:in)?appropriate|(?:un)?ethical|(?:im)?moral\w*|offensive|(?:dis)?respect\w*|"
+    r"harm\w*|hurtful|(?:il)?legal|derogatory|discriminat\w+|stereotyp\w+|violen\w+|dignity|"
+    r"(?:un)?acceptable|(?:un)?justif\w+|hat(?:e|red|eful)|wrong|(?:un)?fair|abus\w+|crim\w+|"
+    r"(?:un)?safe|dangerous|demeaning|insensitive|sensitive|racist|sexist|reason|generali[sz]\w+|"
+    r"superior|inferior)\b"
+)
+_PREFACE = re2.compile(
+    r"^(?:hello|hi|thank|of course|great|sure|i(?:'m| am) (?:here|happy|glad)|i (?:understand|"
+    r"appreciate|will))\b"
 )
 _VIRTUES = frozenset({"values", "virtues", "against-groups", "harms", "seek-help"})
 _FAULT_FINDING = frozenset({"fault-with-request", "must-point-out"})
@@ -97,20 +110,30 @@ def _of_sentences(instruction: str, response: str, weights: Stages) -> Verdict:
     asked = request_of(instruction)
     numbers = features(Answer(text, found, len(response), response[:HEAD]), asked)
     probability = weights.withheld.probability(numbers)
-    if probability >= (DECIDED_FLAT if numbers["flat no"] else DECIDED):
+    if probability >= _threshold(numbers):
         cannot = weights.unable.probability(numbers) >= CANNOT
         answer_class, sentence = _without_answer(found, cannot)
+        if answer_class is AnswerClass.MORALISE and not _lectures(text, found, asked):
+            answer_class = AnswerClass.NONE
     else:
         answer_class, sentence = _with_answer(found, numbers["answering"])
     if sentence is None:
         return CLEAN
     as_model = any(Cue.MODEL in s.cues for s in found[:OPENING])
-    answer_class = _in_context(answer_class, sentence, as_model, asked)
+    own_words = context.content_words(_words(text, sentence))
+    answer_class = _in_context(answer_class, sentence, as_model, asked, own_words)
     if answer_class is AnswerClass.NONE:
         return CLEAN
     score = max(probability, 1 - probability)
     start, end = text.origin(sentence.start), text.origin(sentence.end)
     return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
+
+
+def _threshold(numbers: Mapping[str, float]) -> float:
+    """Return the probability from which nothing counts as given."""
+    if numbers["flat no"]:
+        return DECIDED_FLAT
+    return DECIDED_LIST if numbers["list"] and numbers["after turn"] > 0 else DECIDED
 
 
 def _without_answer(
@@ -128,19 +151,36 @@ def _without_answer(
     decline = next((s for s in opening if s.kind is Kind.DECLINE), None)
     if decline or lead.kind in {Kind.SOFT, Kind.UNABLE}:
         return AnswerClass.REFUSAL, decline or lead
-    return (AnswerClass.MORALISE, lead) if _lectures(found) else (AnswerClass.NONE, None)
+    return AnswerClass.MORALISE, lead
 
 
-def _lectures(found: Sequence[Sentence]) -> bool:
+def _lectures(text: Text, found: Sequence[Sentence], asked: context.Request) -> bool:
     """Finds fault at some length, or tells the reader what is right more than once.
 
-    Good advice is told in the same frames ("it is important to"); a lecture appeals to virtues.
+    Good advice is told in the same frames ("it is important to"), a false premise is corrected in
+    them, and a text about fairness has its words; a lecture names virtues that nobody asked about.
     """
-    lessons = sum(s.kind is Kind.LECTURE for s in found)
-    rebukes = any(Cue.REBUKE in s.cues for s in found)
-    appeals = any(s.rules & _VIRTUES for s in found)
-    enough = sum(s.length for s in found) >= SHORTEST_LECTURE
-    return enough and (rebukes or (lessons > 1 and appeals))
+    preaching = [s for s in found if s.kind in {Kind.REBUKE, Kind.LECTURE} and not _is_preface(text, s)]
+    if sum(s.length for s in found) < SHORTEST_LECTURE or not preaching:
+        return False
+    rebukes = any(Cue.REBUKE in s.cues and _MORAL.search(_words(text, s)) for s in preaching)
+    appeals = len(preaching) > 1 and any(s.rules & _VIRTUES for s in preaching)
+    return rebukes or (appeals and not _retells(_words(text, preaching[0]), asked))
+
+
+def _is_preface(text: Text, sentence: Sentence) -> bool:
+    """Some models promise to be safe and respectful before every answer."""
+    return _PREFACE.search(_words(text, sentence)) is not None
+
+
+def _retells(words: str, asked: context.Request) -> bool:
+    """Tell whether a sentence mostly says again what a longer instruction gave."""
+    mine = context.content_words(words)
+    return len(asked.words) >= LONG_INSTRUCTION and len(mine & asked.words) >= MOSTLY * len(mine)
+
+
+def _words(text: Text, sentence: Sentence) -> str:
+    return text.plain[sentence.start : sentence.end]
 
 
 def _with_answer(
@@ -174,7 +214,11 @@ def request_of(instruction: str) -> context.Request:
 
 
 def _in_context(
-    answer_class: AnswerClass, sentence: Sentence, as_model: bool, asked: context.Request
+    answer_class: AnswerClass,
+    sentence: Sentence,
+    as_model: bool,
+    asked: context.Request,
+    own_words: frozenset[str],
 ) -> AnswerClass:
     """Weigh what was asked: some right answers look like refusals."""
     speaks_as_model = Cue.MODEL in sentence.cues
@@ -182,10 +226,12 @@ def _in_context(
         return AnswerClass.NONE
     judges = answer_class is AnswerClass.MORALISE or "wrong-to-give" in sentence.rules
     # "Why was X right?" takes the judgement for granted; an answer that denies it gives nothing.
-    judgement = asked.asks_for_judgement and not asked.asks_why
+    judgement = asked.asks_for_judgement and (asked.asks_for_faults or not asked.asks_why)
     if judgement and judges and not speaks_as_model:
         return AnswerClass.NONE
-    if asked.about_assistant and (as_model or sentence.kind is not Kind.DECLINE):
+    # "No, I don't speak German" answers "Do you speak German?".
+    says_what_was_asked = as_model or sentence.kind is not Kind.DECLINE or asked.words & own_words
+    if asked.about_assistant and says_what_was_asked:
         return AnswerClass.IDENTITY
     return answer_class
 
