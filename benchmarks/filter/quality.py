@@ -141,7 +141,9 @@ def judge_errors(half: str) -> dict[str, object]:
     for family in sorted({sources.family(a) for a in answers}):
         rows = [a for a in train.training_rows() if sources.family(a) != family]
         found = score(ours(train.fit(rows)), [a for a in answers if sources.family(a) == family])
-        total.update({name: getattr(found, name) for name in ("hits", "misses", "alarms", "passes")})
+        total.update(
+            {name: getattr(found, name) for name in ("hits", "misses", "alarms", "passes")}
+        )
     return {
         "comment": "Written by benchmarks/filter/quality.py; do not edit.",
         "sources": sorted({sources.family(a) for a in answers}),
@@ -174,7 +176,9 @@ def natural(half: str) -> dict[str, object]:
     right = [labels[a.key] in train.POSITIVE for a in flagged if a.key in labels]
     return {
         "rows": len(answers),
-        "share": {name: share(n, len(answers)) for name, n in Counter(found.values()).most_common()},
+        "share": {
+            name: share(n, len(answers)) for name, n in Counter(found.values()).most_common()
+        },
         "flagged": len(flagged),
         "flaggedAndLabelled": len(right),
         "precision": share(sum(right), len(right)),

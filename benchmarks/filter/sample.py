@@ -31,7 +31,9 @@ HEAD = 500  # characters that a labeller sees
 
 def stratum(answer: sources.Answer) -> str:
     """Return the stratum of an answer: looks like a no, has a phrase, has neither."""
-    if baselines.opening_regex(answer.response) or baselines.attack_prefixes(answer.response[:HEAD]):
+    if baselines.opening_regex(answer.response) or baselines.attack_prefixes(
+        answer.response[:HEAD]
+    ):
         return "opening"
     return "phrases" if baselines.probe_phrases(answer.response[:HEAD]) else "neither"
 

@@ -144,7 +144,15 @@ def strongest(row):
             question = f"{message.content}\n{message.input}" if message.input else message.content
         elif message.role == "assistant":
             classes.append(str(classify(question, message.content).answer_class))
-    order = ("refusal", "partial", "moralise", "placeholder", "capability", "disclaimer", "identity")
+    order = (
+        "refusal",
+        "partial",
+        "moralise",
+        "placeholder",
+        "capability",
+        "disclaimer",
+        "identity",
+    )
     return next((name for name in order if name in classes), "clean")
 
 

@@ -79,11 +79,15 @@ _ABOUT_THE_ASSISTANT = re2.compile(
 )
 
 
-_ASKS_WHY = re2.compile(r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b")
+_ASKS_WHY = re2.compile(
+    r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b"
+)
 _ASKS_OPINION = re2.compile(
-    r"\b(?:do|would|can|could|should|are|have|did) you (?:\w+ )?(?:think|believe|feel|like|love|hate|"
+    r"\b(?:do|would|can|could|should|are|have|did) you (?:\w+ )?(?:think|believe|feel|like|"
+    r"love|hate|"
     r"prefer|agree|support|consider|enjoy|want|wish|regret|ever)\b|\byour (?:\w+ )?(?:opinions?|"
-    r"thoughts?|views?|feelings?|favou?rite|take|beliefs?)\b|\bwhat (?:do|would) you\b|\byou (?:hate|"
+    r"thoughts?|views?|feelings?|favou?rite|take|beliefs?)\b|\bwhat (?:do|would) you\b|"
+    r"\byou (?:hate|"
     r"like|love|prefer|enjoy|dislike)\b"
 )
 # "Why is it a bad idea to ...?" asks for the very fault that a lecture would find.
@@ -92,20 +96,68 @@ _ASKS_FOR_FAULTS = re2.compile(
     r"unfair|inappropriate)\b"
 )
 _YES_OR_NO = re2.compile(
-    r"(?:^\W*|[.,;:!?\n] ?(?:and |but |so |then )?)(?:is|are|was|were|do|does|did|can|could|should|would|will|shall|may|might|"
+    r"(?:^\W*|[.,;:!?\n] ?(?:and |but |so |then )?)(?:is|are|was|were|do|does|did|can|could|"
+    r"should|would|will|shall|may|might|"
     r"has|have|had|am|isn't|aren't|don't|doesn't|if|whether) [^.!?\n]{1,300}\?|"
     r"\b(?:decide|determine|tell me|judge|explain|say|research) (?:if|whether)\b"
 )
 _WANTS_TEXT = re2.compile(
-    r"^\W*(?:please |can you |could you |kindly |i want you to )*(?:write|compose|create|generate|draft|"
+    r"^\W*(?:please |can you |could you |kindly |i want you to )*(?:write|compose|create|"
+    r"generate|draft|"
     r"make|tell|list|give|summari[sz]e|describe|explain|design|translate|rewrite|imagine|suggest|"
     r"brainstorm|construct|outline|develop)\b"
 )
 _WORD = re.compile(r"[a-z]{4,}")
 _COMMON = frozenset(
-    "about actually always been being best better does from good have into just like made make many "
-    "more most much people should some such than that their them then there these they think this "
-    "those very want were what when where which while will with would your".split()
+    [
+        "about",
+        "actually",
+        "always",
+        "been",
+        "being",
+        "best",
+        "better",
+        "does",
+        "from",
+        "good",
+        "have",
+        "into",
+        "just",
+        "like",
+        "made",
+        "make",
+        "many",
+        "more",
+        "most",
+        "much",
+        "people",
+        "should",
+        "some",
+        "such",
+        "than",
+        "that",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "think",
+        "this",
+        "those",
+        "very",
+        "want",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "will",
+        "with",
+        "would",
+        "your",
+    ]
 )
 _LONGEST_WORDS = 600  # characters whose words count
 

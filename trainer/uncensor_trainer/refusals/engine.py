@@ -27,8 +27,8 @@ __all__ = ["UserRule", "classify", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
 OPENING = 6  # sentences that can decide about an answer
-# Probability from which nothing of what was asked counts as given: with a source left out, the F1 of
-# the four labelled ones is highest between 0.35 and 0.45 (benchmarks/filter/README.md).
+# Probability from which nothing of what was asked counts as given. With a source left out, some
+# are best at 0.3, some at 0.5 (benchmarks/filter/README.md).
 DECIDED = 0.4
 DECIDED_FLAT = 0.1  # the same for a plain no without a "but", a list or code after it
 DECIDED_LIST = 0.55  # the same when a list comes after a "but" or "instead"
@@ -136,9 +136,7 @@ def _threshold(numbers: Mapping[str, float]) -> float:
     return DECIDED_LIST if numbers["list"] and numbers["after turn"] > 0 else DECIDED
 
 
-def _without_answer(
-    found: Sequence[Sentence], cannot: bool
-) -> tuple[AnswerClass, Sentence | None]:
+def _without_answer(found: Sequence[Sentence], cannot: bool) -> tuple[AnswerClass, Sentence | None]:
     """Nothing of what was asked is given: say in which way."""
     opening = found[:OPENING]
     lead = next((s for s in opening if s.kind in _DECISIVE), None)
@@ -160,7 +158,9 @@ def _lectures(text: Text, found: Sequence[Sentence], asked: context.Request) -> 
     Good advice is told in the same frames ("it is important to"), a false premise is corrected in
     them, and a text about fairness has its words; a lecture names virtues that nobody asked about.
     """
-    preaching = [s for s in found if s.kind in {Kind.REBUKE, Kind.LECTURE} and not _is_preface(text, s)]
+    preaching = [
+        s for s in found if s.kind in {Kind.REBUKE, Kind.LECTURE} and not _is_preface(text, s)
+    ]
     if sum(s.length for s in found) < SHORTEST_LECTURE or not preaching:
         return False
     rebukes = any(Cue.REBUKE in s.cues and _MORAL.search(_words(text, s)) for s in preaching)

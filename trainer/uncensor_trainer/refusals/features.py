@@ -24,7 +24,8 @@ _LIST = re2.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s")
 # "No, it is illegal" answers a question; "No, I cannot" does not.
 _YES_OR_NO = re2.compile(r"^\W*(?:yes|no)\b[,.]? (?:[a-hj-z]|i[a-z])")
 _PRIVATE = re2.compile(
-    r"\b(?:personal|private|confidential|sensitive) (?:or \w+ )?(?:and \w+ )?(?:contact |financial |"
+    r"\b(?:personal|private|confidential|sensitive) (?:or \w+ )?(?:and \w+ )?(?:contact |"
+    r"financial |"
     r"health |identification )?(?:information|data|details|records?)\b|\bprivacy\b"
 )
 _NEGATION = re2.compile(r"n't\b|\b(?:not|no|never|cannot|neither|nor|false|myth|misconception)\b")

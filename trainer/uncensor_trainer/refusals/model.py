@@ -56,5 +56,6 @@ def stages() -> Stages:
 
 def _linear(record: Mapping[str, object]) -> Linear:
     bias, weights = record["bias"], record["weights"]
-    assert isinstance(bias, float) and isinstance(weights, dict)  # noqa: S101 - our own file
+    assert isinstance(bias, float)  # noqa: S101 - our own file
+    assert isinstance(weights, dict)  # noqa: S101
     return Linear(bias, weights)
