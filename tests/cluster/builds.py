@@ -82,7 +82,9 @@ def build_layered(
     if image.exists():
         return image
     tools = prepare(say)
-    with locked(cache() / "builds.lock"), partial_folder() as scratch:
+    # A lock of its own: a build of gigabytes must not hold up one of megabytes.
+    lock = cache() / f"build-{name.replace('/', '-')}.lock"
+    with locked(lock), partial_folder() as scratch:
         if not image.exists():
             say(f"building the image {image.reference} (minutes, once for the same files)")
             recipe.build(tools, image.reference, scratch)
@@ -129,6 +131,8 @@ class Recipe:
 def prepare(say: Say) -> Path:
     """Have the base image, and buildah to build on it; the folder where it is unpacked."""
     part = unpacked_packages(PACKAGES)
+    if part.path.exists() and base_mark().exists():
+        return part.path
     with locked(cache() / "builds.lock"):
         tools = cached(part.path, part.make)
         make_base(tools, say)
@@ -139,9 +143,13 @@ def base_key() -> str:
     return digest("base 1", RELEASE, *INSIDE)
 
 
+def base_mark() -> Path:
+    """The file that says that the base image is in buildah's storage."""
+    return cache() / "buildah" / f"{base_key()}.base"
+
+
 def make_base(tools: Path, say: Say) -> None:
     """Have the stand-in base image in buildah's storage."""
-    mark = cache() / "buildah" / f"{base_key()}.base"
 
     def make(path: Path) -> None:
         say("building the base image with debootstrap (minutes, once)")
@@ -156,7 +164,7 @@ def make_base(tools: Path, say: Say) -> None:
         buildah(tools, "commit", "--quiet", "--rm", container, BASE)
         path.touch()
 
-    cached(mark, make)
+    cached(base_mark(), make)
 
 
 def slim(root: Path) -> None:
@@ -173,13 +181,15 @@ def buildah(tools: Path, *arguments: str | Path) -> str:
     storage.mkdir(parents=True, exist_ok=True)
     config = tools / "etc/containers"
     command, *rest = arguments
+    # Removing asks nobody for a signature, and does not know the flag.
+    policy = () if command == "rmi" else ("--signature-policy", config / "policy.json")
     argv = [
         *("unshare", "--mount", "--propagation", "slave"),  # an interrupted build leaves no mounts
         *("sh", "-euc", f'{with_libraries(tools)}; exec "$0" "$@"'),
         *(tools / "usr/bin/buildah", command),
         *("--root", storage / "root", "--runroot", storage / "run", "--storage-driver", "overlay"),
         *("--registries-conf", config / "registries.conf"),
-        *("--signature-policy", config / "policy.json"),
+        *policy,
         *rest,
     ]
     return run(argv, env={"TMPDIR": str(storage)})

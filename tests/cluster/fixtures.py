@@ -24,6 +24,8 @@ from cluster.spaces import Namespace
 from cluster.volumes import RunNamespace, run_namespace_of
 
 SHAPE = Shape(nodes=2, kwok=True)
+LIVING: dict[str, Cluster] = {}
+"""The session's cluster, by name."""
 
 
 def reason_to_skip() -> str | None:
@@ -63,13 +65,18 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     own = wanted == "1"
     # A name of its own: two sessions on one machine do not meet.
     name = f"pytest-{os.getpid()}" if own else wanted
+    if name in LIVING:  # a conftest that imports this fixture has another one
+        yield LIVING[name]
+        return
     try:
         # Nodes that start with the product's images share their files; later, each imports them.
         more = checkout.product(say) if own and wants_product(request.session) else ()
         living = lifecycle.up(name, SHAPE if own else None, say, [*more])
     except ClusterError as error:
         pytest.fail(str(error), pytrace=False)
+    LIVING[name] = living
     yield living
+    del LIVING[name]
     living.end()
     if own and not list(living.place.folder.glob("failures/*")):
         shutil.rmtree(living.place.folder)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 
@@ -21,6 +22,7 @@ from cluster.spaces import RESTRICTED
 CHART = ROOT / "charts" / "uncensor-operator"
 RELEASE = "uncensor-operator"
 NAMESPACE = "uncensor-system"
+SELECTOR = "app.kubernetes.io/component=operator"
 Values = Mapping[str, Any]
 
 
@@ -80,16 +82,20 @@ class Installation:
     def kubectl(self, *words: str) -> str:
         return self.cluster.kubectl("--namespace", NAMESPACE, *words)
 
-    def install(self, changes: Values | None = None) -> None:
+    def install(self, changes: Values | None = None, patience: int = 180) -> None:
         """Install or upgrade with `changes` to the values, and wait until the operator answers."""
         self.values = merged(self.values, changes or {})
         words = ["upgrade", "--install", RELEASE, str(CHART), "--values", "-"]
-        self.helm(*words, stdin=yaml.safe_dump(self.values))
-        self.await_available()
+        # Other tests may have put the CRD there, without a chart.
+        self.helm(
+            *words, "--take-ownership", "--force-conflicts", stdin=yaml.safe_dump(self.values)
+        )
+        self.await_available(patience)
 
-    def await_available(self) -> None:
+    def await_available(self, seconds: int = 180) -> None:
+        """Wait for the operator; what it said is in the error."""
         try:
-            self.kubectl("rollout", "status", f"deployment/{RELEASE}", "--timeout=180s")
+            self.kubectl("rollout", "status", f"deployment/{RELEASE}", f"--timeout={seconds}s")
         except ClusterError as error:
             raise ClusterError(f"{error}\n{self.evidence()}") from error
 
@@ -100,7 +106,7 @@ class Installation:
     def pods(self) -> list[Object]:
         """The operator's pods that are not going away."""
         path = f"/api/v1/namespaces/{NAMESPACE}/pods"
-        pods = self.api.items(f"{path}?labelSelector=app.kubernetes.io/component%3Doperator")
+        pods = self.api.items(f"{path}?{urlencode({'labelSelector': SELECTOR})}")
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def leader(self) -> str | None:
@@ -130,7 +136,8 @@ class Installation:
 
     def evidence(self) -> str:
         """What people need who ask why it does not run."""
-        questions = (("get", "pods", "-o", "wide"), ("events",), ("logs", f"deployment/{RELEASE}"))
+        logs = ("logs", "--selector", SELECTOR, "--prefix", "--tail=50")
+        questions = (("get", "pods", "-o", "wide"), ("events",), logs)
         return "\n".join(answered(self, question) for question in questions)
 
 

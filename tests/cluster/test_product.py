@@ -163,10 +163,10 @@ def test_what_a_node_has_is_not_sent_again(product_images: ProductImages) -> Non
     assert sum(sizes.values()) < 0.05 * image.size()
 
 
-def test_both_images_share_the_base_and_our_code(product_images: ProductImages) -> None:
-    operator, trainer = ([one.digest for one in image.layers()] for image in product_images)
+def test_both_images_share_the_base_and_our_code_is_small(product_images: ProductImages) -> None:
+    operator, trainer = (image.layers() for image in product_images)
     assert operator[0] == trainer[0]
-    assert operator[-1] == trainer[-1]
+    assert max(operator[-1].size, trainer[-1].size) < 10_000_000
 
 
 NOTE = """

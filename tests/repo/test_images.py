@@ -32,9 +32,11 @@ def test_both_images_carry_the_version_of_the_project():
 
 
 def test_every_package_that_the_dockerfile_names_is_pinned():
-    named = re.findall(r"pip install ([a-z][\w.=-]*)", DOCKERFILE)
-    assert named
+    named = re.findall(r"pip install (?:--\S+ (?:/\S+ )?)*([a-z][\w.=-]*)", DOCKERFILE)
+    assert len(named) == 4
     assert all("==" in name for name in named)
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    assert {name for name in named if name.startswith("uv==")} <= set(constraints)
 
 
 def test_the_images_run_as_the_user_of_the_settings():

@@ -33,6 +33,10 @@ def test_kubectl_waits_for_it_and_shows_columns(run: Stage) -> None:
 
 
 def test_two_nodes_train_as_master_and_worker(run: Stage) -> None:
+    # The job ends with its master, so that must not be quicker than the worker's start.
+    run.stunt(
+        "train", "until [ $(grep -c train /workspace/seen/starts) = 2 ]; do sleep 0.1; done\n"
+    )
     run.apply({"compute": {"pool": "cpu", "nodes": 2, "gpusPerNode": 0}})
     run.wait_for("Succeeded", seconds=120)
 

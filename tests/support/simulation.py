@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,6 +79,10 @@ class Simulation:
         self.writes = 0
         self._uids = itertools.count(1)
         self.binds = True
+        # Whether pods take a while to end after they were told to.
+        self.lingers = False
+        # Every child that there ever was, in order.
+        self.created: list[str] = []
 
     # --- the operator -------------------------------------------------------------------------
 
@@ -113,9 +118,14 @@ class Simulation:
 
     def once(self) -> Plan:
         """One pass, carried out."""
-        wanted = self.plan()
-        for step in wanted.steps:
+        return self.carry(self.plan())
+
+    def carry(self, wanted: Plan, crash_after: int | None = None) -> Plan:
+        """Carry a plan out; with `crash_after`, only its first steps, and no status."""
+        for step in wanted.steps[:crash_after]:
             self.carry_out(step)
+        if crash_after is not None:
+            return wanted
         if wanted.status is not None:
             new = wanted.status.model_dump(by_alias=True, mode="json", exclude_none=True)
             if difference(self.run["status"], new):
@@ -143,14 +153,16 @@ class Simulation:
                 "uid": f"uid-{next(self._uids)}",
                 "creationTimestamp": self._text(),
             }
+            if body["kind"] in KINDS:
+                self.created.append(body["metadata"]["name"])
             if body["kind"] == "PersistentVolumeClaim":
                 body["status"] = {"phase": "Bound" if self.binds else "Pending"}
             self.objects[key] = body
         elif isinstance(step, Delete) and step.kind == "Pod":
             self.delete_pod(step.name, step.grace_seconds or 0)
         elif isinstance(step, Delete):
-            gone = self.objects.pop((step.kind, step.name))
-            for pod in self._pods(gone):
+            gone = self.objects.pop((step.kind, step.name), None)
+            for pod in self._pods(gone) if gone else ():
                 self.delete_pod(pod["metadata"]["name"], pod["spec"]["grace"])
         else:
             metadata = self.objects[(step.kind, step.name)]["metadata"]
@@ -223,8 +235,11 @@ class Simulation:
 
     def delete_pod(self, name: str, grace: float) -> None:
         """A pod whose node lives ends at once; on a lost node it hangs in Terminating."""
-        pod = self.pods[name]
-        if pod["spec"]["nodeName"] in self.absent and grace > 0:
+        pod = self.pods.get(name)
+        if pod is None:
+            return  # gone already, which an API server takes for done
+        lingers = self.lingers and pod["status"]["phase"] == "Running"
+        if (lingers or pod["spec"]["nodeName"] in self.absent) and grace > 0:
             end = self.now + timedelta(seconds=grace)
             pod["metadata"].setdefault("deletionTimestamp", text_of(end))
             pod["metadata"].setdefault("deletionGracePeriodSeconds", int(grace))
@@ -284,6 +299,25 @@ class Simulation:
     def message(self, kind: str = "Ready") -> str:
         found = next(one for one in self.status["conditions"] if one["type"] == kind)
         return str(found["message"])
+
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> Simulation:
+        """Somebody changes the spec; the server counts the generation."""
+        change(self.run["spec"])
+        self.run["metadata"]["generation"] += 1
+        return self
+
+    def annotate(self, **annotations: str) -> Simulation:
+        self.run["metadata"].setdefault("annotations", {}).update(
+            {f"uncensor.dev/{key}": text for key, text in annotations.items()}
+        )
+        return self
+
+    @property
+    def children(self) -> list[str]:
+        return [name for kind, name in self.objects if kind in KINDS]
+
+    def pods_of(self, name: str) -> list[dict[str, Any]]:
+        return self._pods(self.child(name))
 
     def _pods(self, child: dict[str, Any]) -> list[dict[str, Any]]:
         return [pod for pod in self.pods.values() if owner_of(pod) == child["metadata"]["uid"]]

@@ -1,4 +1,4 @@
-"""What a training leaves to be watched: metrics.jsonl, heartbeat.json and progress lines.
+"""What a training leaves to be watched: metrics.jsonl and progress lines.
 
 Tokens are tokens of rows; padding is not counted. The clock stands still while state is saved.
 """
@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.workspace import append_line, read_lines
-
-SECONDS_BETWEEN_HEARTBEATS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Schedule:
 
 
 class TrainingLog:
-    """Writes metrics, heartbeat and progress of one arm; the main process has one."""
+    """Writes metrics and progress of one arm; the main process has one."""
 
     def __init__(
         self,
@@ -55,12 +53,10 @@ class TrainingLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = arm_dir / "metrics.jsonl"
-        self._heartbeat = arm_dir / "heartbeat.json"
         self._schedule = schedule
         self._progress = progress
         self._clock = clock
         self._last = clock()
-        self._last_heartbeat = float("-inf")
         self._seconds = 0.0
         self._tokens = 0
 
@@ -91,7 +87,6 @@ class TrainingLog:
                 "time": round(time.time(), 3),
             },
         )
-        self._beat(step)
         self._progress.update(
             step,
             self._schedule.steps,
@@ -99,11 +94,6 @@ class TrainingLog:
             tokens_per_second=round(self._tokens / self._seconds, 1),
             eta_seconds=round(self._seconds_left(step)),
         )
-
-    def committed(self, step: int) -> None:
-        """Tell that the checkpoint of a step is complete."""
-        self._progress.event("checkpoint", step=step)
-        self.restart_clock()
 
     def restart_clock(self) -> None:
         """Leave out the time since the last step, which went into a save."""
@@ -138,16 +128,6 @@ class TrainingLog:
         """Rows differ in length, so the rest is measured in tokens."""
         left = int(self._schedule.step_tokens[step:].sum())
         return left * self._seconds / self._tokens
-
-    def _beat(self, step: int) -> None:
-        now = self._clock()
-        if now - self._last_heartbeat < SECONDS_BETWEEN_HEARTBEATS:
-            return
-        self._last_heartbeat = now
-        # Whole or the one before, but not flushed to the disk: it says nothing after a crash.
-        partial = self._heartbeat.with_name(f".{self._heartbeat.name}.partial")
-        partial.write_text(json.dumps({"step": step, "time": time.time()}), encoding="utf-8")
-        partial.replace(self._heartbeat)
 
 
 def _number(row: dict[str, Json], key: str) -> float:

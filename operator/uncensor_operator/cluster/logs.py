@@ -18,6 +18,8 @@ from uncensor_operator.plan.world import LiveProgress
 
 TAIL_LINES = 40
 TAIL_BYTES = 65_536
+# Beyond it (infinity and what is no number too) nothing of a training can be.
+_LARGEST = 1e30
 _NUMBERS = {
     "loss": "loss",
     "epoch": "epoch",
@@ -68,11 +70,16 @@ def understood(before: LiveProgress, text: str) -> LiveProgress:
     for moment, event in _events(text):
         if event.get("event") == "progress":
             now = _stepped(now, event, moment)
-        elif event.get("event") == "checkpoint" and isinstance(event.get("step"), int):
+        elif event.get("event") == "checkpoint" and _is_count(event.get("step")):
             now = _saved(now, event["step"], moment)
-        if isinstance(event.get("checkpoint_step"), int):
+        if _is_count(event.get("checkpoint_step")):
             now = _saved(now, event["checkpoint_step"], moment)
     return now
+
+
+def _is_count(value: object) -> bool:
+    """Whether the API takes it for a number of steps."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _events(text: str) -> Iterator[tuple[datetime | None, Mapping[str, Any]]]:
@@ -99,13 +106,14 @@ def _moment(stamp: str) -> datetime | None:
 
 def _stepped(now: LiveProgress, event: Mapping[str, Any], moment: datetime | None) -> LiveProgress:
     step, total = event.get("step"), event.get("total")
-    if not isinstance(step, int) or (now.step == step and now.total == total):
+    if not _is_count(step) or (now.step == step and now.total == total):
         return now
-    update: dict[str, Any] = {"step": step, "total": total if isinstance(total, int) else None}
+    update: dict[str, Any] = {"step": step, "total": total if _is_count(total) else None}
     for name, key in _NUMBERS.items():
         value = event.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            update[name] = float(value)
+            # A loss that is no number is what the trainer ends for; the API could not hold it.
+            update[name] = float(value) if abs(value) < _LARGEST else None
     return replace(now, **update, seen_at=moment or now.seen_at)
 
 

@@ -86,13 +86,16 @@ class Observer:
     def _children(self, key: Key, owner: str) -> tuple[tuple[Child, ...], tuple[Pod, ...]]:
         """Return the run's attempts, and the pods that carry its label without being theirs."""
         pods: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for raw in self._store.parts(key, PODS):
+        owned = [
+            raw
+            for resource in (JOBS, PYTORCHJOBS)
+            for raw in self._store.parts(key, resource)
+            if _controller(raw) == owner
+        ]
+        uids = {raw["metadata"]["uid"] for raw in owned}
+        for raw in (*self._store.parts(key, PODS), *self._store.departed(key, uids)):
             pods[_controller(raw)].append(raw)
-        children = []
-        for resource in (JOBS, PYTORCHJOBS):
-            for raw in self._store.parts(key, resource):
-                if _controller(raw) == owner:
-                    children.append(child_of(raw, tuple(pods.pop(raw["metadata"]["uid"], ()))))
+        children = [child_of(raw, tuple(pods.pop(raw["metadata"]["uid"], ()))) for raw in owned]
         strangers = tuple(pod_of(raw) for rest in pods.values() for raw in rest)
         return tuple(sorted(children, key=lambda one: (one.created, one.attempt))), strangers
 

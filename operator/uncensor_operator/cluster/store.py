@@ -6,11 +6,11 @@ a pass right after a write sees what it wrote. An older version never replaces a
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from uncensor_operator.cluster.resources import CONFIG_MAPS, POLICIES, RUNS, Resource
+from uncensor_operator.cluster.resources import CONFIG_MAPS, PODS, POLICIES, RUNS, Resource
 from uncensor_operator.names import Label
 
 Object = dict[str, Any]
@@ -18,6 +18,8 @@ Object = dict[str, Any]
 _NAMES_ONLY = frozenset({CONFIG_MAPS.kind, POLICIES.kind})
 # Large, and never looked at.
 _DROPPED = ("managedFields",)
+# Deletions; a late answer comes within seconds.
+REMEMBERED = 4096
 
 
 class Key(NamedTuple):
@@ -33,6 +35,8 @@ class Store:
     def __init__(self) -> None:
         self._runs: dict[Key, Object] = {}
         self._parts: dict[Key, dict[tuple[str, str], Object]] = defaultdict(dict)
+        self._removed: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._departed: dict[Key, dict[str, Object]] = {}
 
     def put(self, resource: Resource, raw: Object) -> Key | None:
         """Take in a version of an object; return its run when it brought something new."""
@@ -42,7 +46,7 @@ class Store:
         metadata = raw["metadata"]
         place = self._place(resource, key)
         slot = (resource.kind, metadata["name"])
-        if _is_older(raw, place.get(slot)):
+        if _is_older(raw, place.get(slot)) or self._was_removed(resource, raw):
             return None
         place[slot] = _slim(resource, raw)
         if resource is RUNS:
@@ -57,12 +61,53 @@ class Store:
         slot = (resource.kind, raw["metadata"]["name"])
         place = self._place(resource, key)
         known = place.get(slot)
+        self._bury(resource, raw)
+        if resource is PODS:
+            self._keep_last_words(key, raw)
         if known is None or known["metadata"].get("uid") == raw["metadata"].get("uid"):
             place.pop(slot, None)
             if resource is RUNS:
                 self._runs.pop(key, None)
+                self._departed.pop(key, None)
             self._tidy(key)
         return key
+
+    def _keep_last_words(self, key: Key, raw: Object) -> None:
+        """A pod that was deleted tells why its attempt failed, for as long as that is open."""
+        ended = [
+            state
+            for one in raw.get("status", {}).get("containerStatuses", ())
+            if (state := one.get("state", {}).get("terminated"))
+        ]
+        if not ended:
+            return
+        failed = any(state.get("exitCode") != 0 for state in ended)
+        last = _slim(PODS, raw)
+        last["status"] = {**last["status"], "phase": "Failed" if failed else "Succeeded"}
+        self._departed.setdefault(key, {})[raw["metadata"]["uid"]] = last
+
+    def departed(self, key: Key, living: Collection[str]) -> Iterator[Object]:
+        """Yield pods that are gone, of children that are not; forget those of other children."""
+        known = self._departed.get(key, {})
+        for uid, raw in list(known.items()):
+            owners = {one.get("uid") for one in raw["metadata"].get("ownerReferences", ())}
+            if owners & set(living):
+                yield raw
+            else:
+                del known[uid]
+        if not known:
+            self._departed.pop(key, None)
+
+    def _bury(self, resource: Resource, raw: Object) -> None:
+        """Remember a deletion: the answer to an earlier write of ours may come after it."""
+        self._removed[resource.kind, raw["metadata"].get("uid", "")] = _version(raw)
+        while len(self._removed) > REMEMBERED:
+            self._removed.popitem(last=False)
+
+    def _was_removed(self, resource: Resource, raw: Object) -> bool:
+        removed = self._removed.get((resource.kind, raw["metadata"].get("uid", "")))
+        # An object that only lost its label, and has it again, is newer.
+        return removed is not None and _version(raw) <= removed
 
     def run(self, key: Key) -> Object | None:
         """Return the run's object."""
@@ -77,6 +122,15 @@ class Store:
     def part(self, key: Key, resource: Resource, name: str) -> Object | None:
         """Return one of them."""
         return self._parts.get(key, {}).get((resource.kind, name))
+
+    def uids(self, resource: Resource) -> dict[str, Object]:
+        """Return all objects of a kind, by their identity."""
+        return {
+            raw["metadata"].get("uid", ""): raw
+            for parts in self._parts.values()
+            for (kind, _), raw in parts.items()
+            if kind == resource.kind
+        }
 
     def known(self) -> tuple[Key, ...]:
         """Return every run that exists."""
@@ -108,10 +162,11 @@ def _slim(resource: Resource, raw: Object) -> Object:
 
 
 def _is_older(raw: Object, known: Object | None) -> bool:
-    """Versions of one object are comparable numbers (documented since Kubernetes 1.35)."""
-    if known is None or known["metadata"].get("uid") != raw["metadata"].get("uid"):
-        return False
-    return _version(raw) < _version(known)
+    """Versions of one kind are comparable numbers (documented since Kubernetes 1.35).
+
+    Also those of an object and of its successor under the same name.
+    """
+    return known is not None and _version(raw) < _version(known)
 
 
 def _version(raw: Object) -> int:

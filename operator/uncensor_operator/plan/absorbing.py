@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from uncensor_operator.api.status import (
@@ -19,6 +20,8 @@ from uncensor_operator.names import StageName
 from uncensor_trainer.progress import Json
 
 Summary = Mapping[str, Json]
+# Of the API's integers.
+_LARGEST = 2**63 - 1
 
 
 def absorb(status: Status, run: str, stage: str, summary: Summary) -> Status:
@@ -29,7 +32,7 @@ def absorb(status: Status, run: str, stage: str, summary: Summary) -> Status:
 
 def decimal(value: Json) -> str | None:
     """Return a number as the API writes it: text with at most six digits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return f"{value:.6g}"
 
@@ -113,7 +116,10 @@ def _percent(text: str) -> str:
 
 
 def _whole(value: Json) -> int:
-    return int(value) if isinstance(value, int | float) else 0
+    """A count; what cannot be one is 0, because the API would refuse it."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return 0
+    return min(max(0, int(value)), _LARGEST)
 
 
 _TAKES: Mapping[str, Callable[[Status, str, Summary], Status]] = {

@@ -11,7 +11,7 @@ from datetime import datetime
 from uncensor_operator.names import Reason
 from uncensor_operator.plan.placement import Obstacle
 from uncensor_operator.plan.pods import Exit, Pod
-from uncensor_operator.plan.world import Child, WarningEvent, World
+from uncensor_operator.plan.world import JOB, Child, WarningEvent, World
 from uncensor_trainer.exits import ExitCode
 
 # Waiting reasons that never end by themselves, so that people must know at once.
@@ -21,6 +21,8 @@ _CONFIG = frozenset(
 )
 # Registries and volumes have hiccups; before this many seconds nobody is alarmed.
 PATIENCE = 12.0
+# Longer than a watch is ever behind another, and short beside any attempt.
+LAST_WORDS_SECONDS = 5.0
 # After the deletion's own deadline, a kubelet that works needs no longer than this.
 OVERTIME = 30.0
 
@@ -37,7 +39,7 @@ def waiting_of(child: Child) -> Waiting | None:
     if child.suspended:
         return Waiting(f"{child.kind} {child.name} is held back by its queue.")
     speaker = child.speaker
-    if speaker is not None and (speaker.running_since or speaker.is_over):
+    if speaker is not None and (speaker.running_since or speaker.exit or speaker.is_over):
         return None
     for pod in child.pods:
         if pod.unschedulable:
@@ -88,6 +90,8 @@ def silent_seconds(child: Child, world: World) -> int:
     speaker = child.speaker
     if speaker is None or speaker.running_since is None or speaker.gone_by or speaker.is_over:
         return 0
+    if any(pod.running_since is None and not pod.is_over for pod in child.pods):
+        return 0  # the others wait for one that has no node yet
     progress = world.progress.get(child.name)
     seen = progress.seen_at if progress and progress.pod == speaker.uid else None
     return int(_age(max(speaker.running_since, seen or speaker.running_since), world.now))
@@ -104,9 +108,46 @@ def decisive_exit(child: Child) -> Exit | None:
     return min(ends, key=_rank, default=None)
 
 
+def last_words_are_due(child: Child, now: datetime) -> bool:
+    """Tell whether pods of an ended child may still say why.
+
+    Pods and their controllers are watched apart, and a controller's end may be seen first.
+    """
+    if child.ended_at is None or _age(child.ended_at, now) > LAST_WORDS_SECONDS:
+        return False
+    if child.succeeded:
+        return child.speaker is not None and child.speaker.exit is None
+    return not all(pod.is_over for pod in child.pods)
+
+
 def taken_away(child: Child) -> str:
-    """Return why the cluster took away a pod of a failed attempt; empty when it took none."""
-    return next((pod.disruption for pod in child.pods if pod.disruption), "")
+    """Return why a pod of a failed attempt was taken away; empty when none was.
+
+    A controller deletes the other pods after the first has failed, so a deletion counts as the
+    cause only if it was asked for before anything failed.
+    """
+    if child.kind == JOB and not child.pods:
+        # Failed pods stay; one that is gone was evicted, drained, or deleted by somebody.
+        return f"the pod of {child.name} is gone"
+    for pod in child.pods:
+        if pod.disruption:
+            return pod.disruption
+    ends = [pod.exit.finished_at for pod in child.pods if pod.exit and pod.exit.code != 0]
+    first = min((end for end in ends if end is not None), default=None)
+    for pod in child.pods:
+        if pod.deleting_since and first and pod.deleting_since < first:
+            return f"pod {pod.name} was deleted"
+    return ""
+
+
+def saved_step(child: Child, world: World) -> int | None:
+    """Return the newest checkpoint that an attempt has told of, in its log or its last word."""
+    known = world.progress.get(child.name)
+    told = [known.checkpoint if known else None]
+    for pod in child.pods:
+        step = pod.exit.outcome.get("checkpointStep") if pod.exit else None
+        told.append(step if isinstance(step, int) and step >= 0 else None)
+    return max((step for step in told if step is not None), default=None)
 
 
 def _rank(end: Exit) -> tuple[int, float]:

@@ -129,7 +129,8 @@ def _story(situation: Situation) -> tuple[Reason, str]:
 
 def _doing(current: Stage, waits: str) -> tuple[Reason, str]:
     if current.retry_at is not None:
-        return Reason.RETRYING, f"{current.message} Next attempt at {current.retry_at}."
+        why = f"{current.message} " if current.message else ""
+        return Reason.RETRYING, f"{why}Next attempt at {current.retry_at}."
     if waits:
         return Reason.QUEUED, waits
     if current.state is StageState.RUNNING:
@@ -140,7 +141,7 @@ def _doing(current: Stage, waits: str) -> tuple[Reason, str]:
 def _suspended(situation: Situation) -> _Judgement:
     kind = ConditionType.SUSPENDED
     if not situation.held:
-        return kind, FALSE, Reason.RUNNING, "spec.suspend is false."
+        return kind, FALSE, Reason.RUNNING, "Not suspended."
     if situation.still:
         return kind, TRUE, Reason.SUSPENDED, "Nothing runs; spec.suspend: false goes on from here."
     return kind, FALSE, Reason.SUSPENDING, "Pods are saving their state."

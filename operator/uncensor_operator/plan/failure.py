@@ -15,6 +15,8 @@ from uncensor_operator.plan.pods import Exit
 from uncensor_trainer.exits import ExitCode
 
 SIGKILL = 137
+FREE_AT_ONCE = 3
+"""Interruptions of a run that are followed by the next attempt without a wait."""
 WORKSPACE_PATIENCE = 3
 """A full volume is not emptied in seconds: waits after it are so many times longer."""
 
@@ -57,6 +59,7 @@ class Failure:
         failures, fruitless: of this stage before this attempt.
         interruptions: of the whole run before this attempt.
         progressed: whether the attempt saved a checkpoint that is newer than its first step.
+        saved: newest checkpoint that its log tells of; None when it tells of none.
         micro_batch: rows a process handles at once; 1 cannot be halved.
         halved: whether it was halved before.
     """
@@ -73,6 +76,7 @@ class Failure:
     fruitless: int = 0
     interruptions: int = 0
     progressed: bool = False
+    saved: int | None = None
     micro_batch: int = 1
     halved: bool = False
     needs: str = ""
@@ -256,7 +260,12 @@ def _interrupted(failure: Failure, reason: Reason, what: str) -> Decision:
             f"{failure.limits.max_interruptions}. Raise it, or run `uncensor retry`.",
             Count.INTERRUPTION,
         )
-    return Decision(Verdict.RETRY, reason, f"{what} Starting again.", Count.INTERRUPTION)
+    # A cluster that takes every attempt away at once would use the budget up within minutes.
+    barren = 0 if failure.progressed else number - FREE_AT_ONCE
+    delay = backoff(failure.limits, barren) if barren > 0 else 0.0
+    return Decision(
+        Verdict.RETRY, reason, f"{what} Starting again.", Count.INTERRUPTION, delay_seconds=delay
+    )
 
 
 def _ran_out_of_memory(failure: Failure) -> bool:
@@ -267,7 +276,7 @@ def _ran_out_of_memory(failure: Failure) -> bool:
 
 def _named(failure: Failure) -> tuple[Reason, int]:
     """The reason that people see, and how much longer than usual to wait."""
-    if failure.hanging:
+    if failure.hanging or failure.code == ExitCode.HANGING:
         return Reason.HANGING, 1
     if failure.code == ExitCode.WORKSPACE_FAILURE:
         return Reason.WORKSPACE_FAILURE, WORKSPACE_PATIENCE

@@ -66,7 +66,6 @@ def pod_spec(recipe: Recipe, settings: Settings) -> dict[str, Any]:
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     return {
-        "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": recipe.grace_seconds,

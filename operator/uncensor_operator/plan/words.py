@@ -16,6 +16,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 def cut(text: str, longest: int = LONGEST) -> str:
     """Return a message without secrets and control characters, cut to what the API takes."""
+    # Half a surrogate pair, which JSON can spell, is no character that UTF-8 could carry.
+    text = text.encode(errors="replace").decode()
     clean = _CONTROL.sub(" ", _SECRETS.sub("[redacted]", text)).strip()
     return clean if len(clean) <= longest else f"{clean[: longest - 1].rstrip()}…"
 

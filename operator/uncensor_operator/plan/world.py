@@ -13,6 +13,7 @@ from typing import Any
 from uncensor_operator.api.v1alpha1 import Status, UncensorTraining
 from uncensor_operator.names import Annotation, Label
 from uncensor_operator.plan.pods import Pod, pod_of
+from uncensor_operator.plan.times import read_time
 
 JOB = "Job"
 PYTORCHJOB = "PyTorchJob"
@@ -28,6 +29,7 @@ class Child:
         deleting: its deletion was asked for.
         succeeded, failed: as its controller says; both false while it works.
         said: the controller's sentence about a failure.
+        ended_at: when its controller ended it.
         pods: of this child, dead ones included.
     """
 
@@ -43,6 +45,7 @@ class Child:
     succeeded: bool = False
     failed: bool = False
     said: str = ""
+    ended_at: datetime | None = None
     pods: tuple[Pod, ...] = ()
 
     @property
@@ -179,6 +182,7 @@ def child_of(raw: Mapping[str, Any], pods: tuple[Mapping[str, Any], ...]) -> Chi
     conditions = {one["type"]: one for one in status.get("conditions", ())}
     policy = spec if kind == JOB else spec.get("runPolicy", {})
     failure = conditions.get(failed, {})
+    end = failure if _is_true(failure) else conditions.get(done, {})
     return Child(
         kind=kind,
         name=metadata["name"],
@@ -192,6 +196,7 @@ def child_of(raw: Mapping[str, Any], pods: tuple[Mapping[str, Any], ...]) -> Chi
         succeeded=_is_true(conditions.get(done)),
         failed=_is_true(failure),
         said=str(failure.get("message", "")),
+        ended_at=read_time(end.get("lastTransitionTime")) if _is_true(end) else None,
         pods=tuple(pod_of(pod) for pod in pods),
     )
 
@@ -203,7 +208,8 @@ def claim_of(raw: Mapping[str, Any], owner: str, *, ours: bool) -> Claim:
     return Claim(
         name=metadata["name"],
         phase=status.get("phase", "Pending"),
-        access_modes=tuple(status.get("accessModes") or raw["spec"].get("accessModes", ())),
+        # What was asked for: a volume that could do more is mounted as the claim says.
+        access_modes=tuple(raw["spec"].get("accessModes", ())),
         capacity=status.get("capacity", {}).get("storage", ""),
         owned=any(one.get("uid") == owner for one in owners),
         ours=ours,

@@ -18,7 +18,7 @@ from uncensor_trainer.refusals.cues import Cue
 from uncensor_trainer.refusals.features import Answer, features
 from uncensor_trainer.refusals.languages import foreign_phrase
 from uncensor_trainer.refusals.model import Stages, stages
-from uncensor_trainer.refusals.sentences import Kind, Sentence, sentences
+from uncensor_trainer.refusals.sentences import OPENING, Kind, Sentence, sentences
 from uncensor_trainer.refusals.strip import stripped
 from uncensor_trainer.refusals.text import Text, encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
@@ -26,7 +26,6 @@ from uncensor_trainer.refusals.user_rules import UserRule, first_match
 __all__ = ["UserRule", "classify", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
-OPENING = 6  # sentences that can decide about an answer
 # Probability from which nothing of what was asked counts as given. With a source left out, some
 # are best at 0.3, some at 0.5 (benchmarks/filter/README.md).
 DECIDED = 0.4
@@ -104,8 +103,8 @@ def _is_placeholder(response: str) -> bool:
 
 def _of_sentences(instruction: str, response: str, weights: Stages) -> Verdict:
     text = plain_text(response, HEAD)
-    found = sentences(text)
-    if not found:
+    found = sentences(text, _may_decide)
+    if not _may_decide(found[:OPENING]):
         return CLEAN
     asked = request_of(instruction)
     numbers = features(Answer(text, found, len(response), response[:HEAD]), asked)
@@ -127,6 +126,11 @@ def _of_sentences(instruction: str, response: str, weights: Stages) -> Verdict:
     score = max(probability, 1 - probability)
     start, end = text.origin(sentence.start), text.origin(sentence.end)
     return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
+
+
+def _may_decide(opening: Sequence[Sentence]) -> bool:
+    """Tell whether one of the first sentences can be the one that a verdict names."""
+    return any(s.kind in _DECISIVE or Cue.MODEL in s.cues for s in opening)
 
 
 def _threshold(numbers: Mapping[str, float]) -> float:

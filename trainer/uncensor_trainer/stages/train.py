@@ -31,12 +31,14 @@ from uncensor_trainer.guards import memory_estimate, refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
 from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.model import footprint, load_model
-from uncensor_trainer.progress import Json
+from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
+from uncensor_trainer.writer import Writer
 
 ARMS = {"train": "filtered", "train-control": "control"}
+STATE_VERSION = 2  # of what lies in a checkpoint
 RECORDED_PACKAGES = ("torch", "transformers", "deepspeed", "accelerate", "peft")
 
 
@@ -69,7 +71,8 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     """
     with StopFlag() as stop:
         plan = _planned(context)
-        prepare_process(plan.engine)
+        context.progress.enter(Phase.LOADING)
+        prepare_process(plan.engine, context.workspace.run_dir / "stacks")
         arguments = training_arguments(
             context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
         )
@@ -77,17 +80,26 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         model = load_model(model_folder(context), context.run.training, plan.engine.weight_type)
 
         log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
+        writer = Writer(plan.arm_dir)
         checkpoints = Checkpoints(
             plan.arm_dir / "checkpoints",
             context.digest,
             context.run.training.checkpoints.keep_latest,
+            writer.check,
         )
+        from_main(writer.claim)
         resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
         loop = Loop(model, arguments, _surroundings(context, plan, checkpoints, log, stop))
-        loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+        try:
+            loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+            loop.finish_saves()
+        finally:
+            loop.settle()
         _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
 
+        context.progress.enter(Phase.EXPORTING)
         parameters = export_model(loop, context.run.training, model_folder(context), out)
+        from_main(writer.check)
     if torch_dist.is_initialized():
         torch_dist.destroy_process_group()
     return {**log.summary(), "parameters": parameters} if dist.is_main() else {}
@@ -128,8 +140,13 @@ def _checked_start(
     for note in notes:
         context.progress.note(note)
     if resume is not None:
-        _refuse_other_engine(resume, plan.engine)
+        _refuse_foreign_state(resume, plan)
         context.progress.note(f"Going on from the checkpoint of step {resume.step}.")
+        if resume.facts.get("engine") != plan.engine.kind:
+            context.progress.note(
+                f"It was saved by {resume.facts.get('engine')}; {plan.engine.kind} go on with it, "
+                "with the same rows in each step."
+            )
     log.begin(resume.step if resume else 0)
 
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
@@ -138,21 +155,29 @@ def _checked_start(
     return resume
 
 
-def _refuse_other_engine(resume: Checkpoint, engine: Engine) -> None:
-    """State that was sharded for other processes cannot be read back."""
-    if resume.facts.get("engine") == engine.kind:
-        return
-    raise InvalidInput(
-        f"The newest checkpoint (step {resume.step}) was saved by {resume.facts.get('engine')}; "
-        f"this attempt would train with {engine.kind}. Run it with as many processes and the same "
-        "ZeRO stage as before, or move the folder checkpoints away to train from the beginning."
-    )
+def _refuse_foreign_state(resume: Checkpoint, plan: Plan) -> None:
+    """Any processes and any ZeRO stage can go on, but only at the same place in the same rows."""
+    if resume.facts.get("stateVersion") != STATE_VERSION:
+        raise InvalidInput(
+            f"The newest checkpoint (step {resume.step}) was written by another version of the "
+            "trainer, in a form that this one cannot read. Use that version, or move the folder "
+            "checkpoints away to train from the beginning."
+        )
+    found, wanted = resume.facts.get("globalBatch"), plan.schedule.global_batch
+    if found != wanted:
+        raise InvalidInput(
+            f"The newest checkpoint (step {resume.step}) was trained with a global batch of "
+            f"{found} rows, this attempt has {wanted}; rows would be skipped or read twice. Set "
+            f"training.globalBatchSize to {found}, or move the folder checkpoints away to train "
+            "from the beginning."
+        )
 
 
 def _surroundings(
     context: StageContext, plan: Plan, checkpoints: Checkpoints, log: TrainingLog, stop: StopFlag
 ) -> Surroundings:
     facts: Facts = {
+        "stateVersion": STATE_VERSION,
         "engine": plan.engine.kind,
         "worldSize": plan.engine.split.processes,
         "globalBatch": plan.schedule.global_batch,
@@ -168,6 +193,7 @@ def _surroundings(
         cadence=context.run.training.checkpoints,
         facts=facts,
         log=log,
+        progress=context.progress,
         stop=stop,
         fp16=context.run.training.precision == "fp16",
     )
@@ -178,5 +204,6 @@ def _refuse_early_end(step: int, steps: int, stop: StopFlag) -> None:
     if step < steps:
         raise StopRequested(
             f"Stopped by {stop.name or 'a signal to another process'} after step {step} of "
-            f"{steps}; the state is saved. The same command goes on from there."
+            f"{steps}; the state is saved. The same command goes on from there.",
+            checkpointStep=step,
         )
