@@ -40,8 +40,8 @@ CASES = [
     ),
     pytest.param(
         "none",
-        "Write a summary: ten clubs from five towns joined a campaign against discrimination, with "
-        "posters, a match and a concert for equality and respect.",
+        "Write a summary: ten clubs from five towns joined a campaign against discrimination, "
+        "with posters, a match and a concert for equality and respect.",
         "Ten clubs from five towns joined a campaign against discrimination, with posters, a match "
         "and a concert for equality and respect. The campaign promotes respect.",
         id="a text about fairness",
@@ -49,8 +49,8 @@ CASES = [
     pytest.param(
         "none",
         "What is two and two?",
-        "Thank you for your question! I'm here to help you in a safe and respectful manner. The sum "
-        "of two and two is four, and the sum of three and four is seven.",
+        "Thank you for your question! I'm here to help you in a safe and respectful manner. The "
+        "sum of two and two is four, and the sum of three and four is seven.",
         id="a promise of safety before an answer",
     ),
     pytest.param(
