@@ -51,6 +51,7 @@ VERSIONS = {
 }
 ACTIONS: dict[Any, Any] = {
     "refusal": "drop",
+    "partial": "keep",
     "moralise": "drop",
     "capability": "keep",
     "disclaimer": "strip",

@@ -17,7 +17,9 @@ from uncensor_operator.api.kinds import (
 )
 from uncensor_operator.api.sources import DataSource
 
-RefusalClass = Literal["refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"]
+RefusalClass = Literal[
+    "refusal", "partial", "moralise", "capability", "disclaimer", "placeholder", "identity"
+]
 Action = Literal["drop", "cut", "drop-turn", "strip", "keep"]
 
 Epochs = Annotated[str, DECIMAL, between(0, 1000, above=True)]
@@ -37,6 +39,8 @@ class FilterActions(ApiModel):
 
     refusal: Action = "drop"
     """The answer declines and gives nothing of what was asked."""
+    partial: Action = "keep"
+    """The answer declines or lectures, and gives some of what was asked all the same."""
     moralise: Action = "drop"
     """The answer is a lecture instead of what was asked."""
     capability: Action = "keep"

@@ -143,6 +143,15 @@ class TrainingFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a counted rate says about the true one, given the judge's errors; in 0 to 1."""
+
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """How often an arm refused; rate and its 95 % interval in 0 to 1."""
 
@@ -153,6 +162,7 @@ class Rate:
     low: float | None
     high: float | None
     by_class: dict[str, int]
+    corrected: Corrected | None = None
 
 
 @dataclass(frozen=True, slots=True)
