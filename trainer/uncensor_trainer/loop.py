@@ -17,15 +17,17 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import SchedulerType
+from transformers.utils import is_torch_tf32_available
 
 from uncensor_trainer import dist
 from uncensor_trainer.checkpoints import Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank, barrier, from_main
-from uncensor_trainer.data.batches import OrderedRows, RankBatches, padded
+from uncensor_trainer.data.batches import OrderedRows, RankBatches, flat
+from uncensor_trainer.data.layout import Layout
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import FiniteGuard, numeric_failure
-from uncensor_trainer.losses import summed_loss
+from uncensor_trainer.losses import LossHead
 from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.runfile import CheckpointSettings, TrainingSettings
 from uncensor_trainer.stopping import StopFlag
@@ -61,12 +63,13 @@ def training_arguments(
         warmup_steps=training.warmup_steps,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        bf16=training.precision == "bf16",
-        fp16=training.precision == "fp16",
+        bf16=engine.computes == "bf16",
+        fp16=engine.computes == "fp16",
+        tf32=True if is_torch_tf32_available() else None,  # fp32 products on a GPU's tensor cores
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         seed=training.seed,
-        optim="adamw_torch_fused",
+        optim="adamw_torch_fused",  # needs no compiler, and no copies of a gradient
         deepspeed=engine.deepspeed,
         use_cpu=not engine.gpu,
         ddp_backend="gloo" if engine.deepspeed and not engine.gpu else None,
@@ -89,6 +92,7 @@ class Surroundings:
     Attributes:
         rows: rows of the whole run in their order.
         batches: this process's micro-batches, as positions in that order.
+        layout: how the rows of a micro-batch go through the model.
         schedule: steps of the run, and the tokens of each.
         checkpoints: where state is committed.
         cadence: when.
@@ -101,6 +105,7 @@ class Surroundings:
 
     rows: OrderedRows
     batches: RankBatches
+    layout: Layout
     schedule: Schedule
     checkpoints: Checkpoints
     cadence: CheckpointSettings
@@ -120,6 +125,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
     def __init__(self, model: Any, args: TrainingArguments, surroundings: Surroundings) -> None:
         self._with = surroundings
         self._guard = FiniteGuard(fp16=surroundings.fp16)
+        self._losses = LossHead(model)
         super().__init__(
             model=model,
             args=args,
@@ -135,9 +141,17 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         return torch.utils.data.DataLoader(
             self._with.rows,
             batch_sampler=self._with.batches,
-            collate_fn=padded,
+            collate_fn=flat,
             pin_memory=self.args.dataloader_pin_memory,
         )
+
+    def training_step(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Return the loss of a micro-batch, whose gradient is added to the step's."""
+        passes = self._with.layout.passes(inputs)
+        losses = [super(Loop, self).training_step(model, one, num_items_in_batch) for one in passes]
+        return torch.stack(losses).sum()
 
     def compute_loss(
         self,
@@ -150,8 +164,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
 
         Gradients are averaged over the processes afterwards, so the part counts that many times.
         """
-        head = self.model.get_output_embeddings()
-        part: torch.Tensor = summed_loss(model, head, inputs) / num_items_in_batch
+        part: torch.Tensor = self._losses.summed(model, inputs) / num_items_in_batch
         part *= self.accelerator.num_processes
         return part
 

@@ -16,13 +16,17 @@ from uncensor_trainer.guards import Footprint
 from uncensor_trainer.runfile import TrainingSettings
 
 
-def load_model(folder: Path, training: TrainingSettings, dtype: torch.dtype) -> Any:
+def load_model(
+    folder: Path, training: TrainingSettings, dtype: torch.dtype, kernel: str | None = None
+) -> Any:
     """Return the base model, with trainable adapters on it when the method is lora.
+
+    `kernel` names an attention implementation of transformers.
 
     Raises:
         InvalidInput: the folder holds no such model, or it has none of the target modules.
     """
-    model = load_base(folder, dtype)
+    model = load_base(folder, dtype, kernel)
     # The library refuses to save sampling settings of a model that does not sample; some base
     # models (Llama 2) are published that way.
     try:
@@ -32,13 +36,17 @@ def load_model(folder: Path, training: TrainingSettings, dtype: torch.dtype) -> 
     return model if training.method == "full" else _with_adapters(model, training)
 
 
-def load_base(folder: Path, dtype: torch.dtype) -> Any:
+def load_base(folder: Path, dtype: torch.dtype, kernel: str | None = None) -> Any:
     """Return a model from safetensors; attention is torch's own where the architecture has it."""
     try:
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation=kernel,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise InvalidInput(f"The model in {folder} cannot be loaded: {error}") from error
 
 

@@ -19,12 +19,14 @@ import torch.distributed as torch_dist
 from transformers import set_seed
 
 from uncensor_trainer import dist
+from uncensor_trainer.attention import Attention, choose_attention
 from uncensor_trainer.checkpoints import Checkpoint, Checkpoints, Facts
 from uncensor_trainer.collectives import from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches
+from uncensor_trainer.data.layout import Layout, fewest_micro_batches
 from uncensor_trainer.data.order import num_steps, sample_order
 from uncensor_trainer.data.store import TokenStore, num_rows
-from uncensor_trainer.engine import Engine, choose_engine, prepare_process, split_batch
+from uncensor_trainer.engine import Engine, Split, choose_engine, prepare_process, split_batch
 from uncensor_trainer.exits import InvalidInput, StopRequested
 from uncensor_trainer.export import export_model
 from uncensor_trainer.guards import memory_estimate, refuse_full_disk
@@ -46,6 +48,8 @@ class Plan:
 
     Attributes:
         engine: who runs a step, and how its rows are divided.
+        attention: which kernel, and whether rows are packed for it.
+        layout: how rows go through the model.
         arm_dir: where checkpoints and metrics of the arm lie.
         store: the arm's rows.
         order: row numbers of the whole run, int64 [steps * global batch].
@@ -53,6 +57,8 @@ class Plan:
     """
 
     engine: Engine
+    attention: Attention
+    layout: Layout
     arm_dir: Path
     store: TokenStore
     order: npt.NDArray[np.int64]
@@ -74,7 +80,12 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
             context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
         )
         set_seed(context.run.training.seed)  # adapters begin random, alike on every process
-        model = load_model(model_folder(context), context.run.training, plan.engine.weight_type)
+        model = load_model(
+            model_folder(context),
+            context.run.training,
+            plan.engine.weight_type,
+            plan.attention.kernel,
+        )
 
         log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
         checkpoints = Checkpoints(
@@ -97,16 +108,37 @@ def _planned(context: StageContext) -> Plan:
     """Decide steps and order; the control arm trains as many steps as the filtered one."""
     training, arm = context.run.training, ARMS[context.stage]
     split = split_batch(context.run, dist.world_size())
-    engine = choose_engine(training, split, gpu=torch.cuda.is_available())
     prepared = context.workspace.output("prepare")
     store = TokenStore.open(prepared / arm)
     steps = num_steps(num_rows(prepared / "filtered"), split.global_batch, training.epochs)
     order = sample_order(
         store.lengths, steps=steps, global_batch=split.global_batch, seed=training.seed
     )
-    step_tokens = store.lengths[order].reshape(steps, -1).sum(axis=1)
-    schedule = Schedule(step_tokens, split.global_batch, len(store))
-    return Plan(engine, context.workspace.arm_dir(arm), store, order, schedule)
+    step_lengths = store.lengths[order].reshape(steps, -1)
+    gpu = torch.cuda.is_available()
+    attention = choose_attention(training, gpu=gpu)
+    layout, split = _laid_out(attention, split, step_lengths, shards=gpu or split.processes > 1)
+    return Plan(
+        engine=choose_engine(training, split, gpu=gpu),
+        attention=attention,
+        layout=layout,
+        arm_dir=context.workspace.arm_dir(arm),
+        store=store,
+        order=order,
+        schedule=Schedule(step_lengths.sum(axis=1), split.global_batch, len(store)),
+    )
+
+
+def _laid_out(
+    attention: Attention, split: Split, step_lengths: npt.NDArray[np.int64], *, shards: bool
+) -> tuple[Layout, Split]:
+    """Return the layout, and the split whose micro-batches fill what memory was meant for."""
+    budget = split.micro_batch * int(step_lengths.max())
+    if attention.packed:
+        split = fewest_micro_batches(split, step_lengths, budget)
+    elif not shards:
+        split = Split(split.global_batch, 1, 1)  # one micro-batch, cut into groups by length
+    return Layout(attention.packed, budget, regroups=not attention.packed and not shards), split
 
 
 def _checked_start(
@@ -132,6 +164,7 @@ def _checked_start(
         context.progress.note(f"Going on from the checkpoint of step {resume.step}.")
     log.begin(resume.step if resume else 0)
 
+    context.progress.note(plan.attention.sentence)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
     context.progress.note(f"Needs {disk}; {memory_estimate(shape, training)}.")
@@ -162,7 +195,10 @@ def _surroundings(
     }
     return Surroundings(
         rows=OrderedRows(plan.store, plan.order),
-        batches=RankBatches(plan.engine.split, plan.schedule.steps, dist.rank()),
+        batches=RankBatches(
+            plan.engine.split, plan.schedule.steps, dist.rank(), mixed=plan.attention.packed
+        ),
+        layout=plan.layout,
         schedule=plan.schedule,
         checkpoints=checkpoints,
         cadence=context.run.training.checkpoints,
