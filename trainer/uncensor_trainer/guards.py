@@ -1,4 +1,4 @@
-"""What is checked before the first step and after every one: disk, memory, finite numbers."""
+"""What is checked before the first step and after every one: disk, finite numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from uncensor_trainer.exits import NumericFailure, WorkspaceFailure
 from uncensor_trainer.runfile import TrainingSettings
@@ -95,31 +93,6 @@ def refuse_full_disk(
             "and nothing is lost."
         )
     return numbers
-
-
-def memory_estimate(shape: Footprint, training: TrainingSettings) -> str:
-    """Return a sentence about the memory of one process; an estimate, not a promise."""
-    working = weight_bytes(shape, training)
-    computed = FULL_PRECISION if training.precision == "fp32" else 2
-    stage = training.deepspeed.stage if shape.deepspeed else 0
-    shares = [shape.processes if stage >= lowest else 1 for lowest in (3, 2, 1)]
-    weights = shape.parameters * working / shares[0]
-    gradients = shape.trainable * working / shares[1]
-    master = FULL_PRECISION if shape.deepspeed else 0
-    optimizer = shape.trainable * (master + OPTIMIZER_MOMENTS * FULL_PRECISION) / shares[2]
-    tokens = shape.micro_batch * shape.longest
-    # Logits, their logarithms and their gradient exist at the same time, the last two in float32.
-    logits = tokens * shape.vocabulary * (computed + 2 * FULL_PRECISION)
-    # About 34 values a token, layer and unit of width are kept for the backward pass; with
-    # checkpointing the layer's input alone, and one layer is computed again at a time.
-    layers = 1 if training.gradient_checkpointing else shape.layers
-    activations = tokens * shape.hidden * computed * (34 * layers + shape.layers)
-    total = weights + gradients + optimizer + logits + activations
-    return (
-        f"about {_shown(total)} of memory a process (weights {_shown(weights)}, gradients "
-        f"{_shown(gradients)}, optimizer {_shown(optimizer)}, activations {_shown(activations)}, "
-        f"logits {_shown(logits)}); {_shown(psutil.virtual_memory().available)} of main memory free"
-    )
 
 
 class FiniteGuard:

@@ -31,6 +31,7 @@ from uncensor_trainer.losses import LossHead
 from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.runfile import CheckpointSettings, TrainingSettings
 from uncensor_trainer.stopping import StopFlag
+from uncensor_trainer.trial import Stopwatch, Trial
 
 TRAINER_STATE = "trainer_state.json"
 # These follow an evaluation during training, which there is none of.
@@ -100,6 +101,7 @@ class Surroundings:
         log: metrics, heartbeat and progress.
         stop: whether this process was asked to stop.
         fp16: whether a step may be skipped because scaled gradients overflow.
+        trial: (step, micro-batch), counted from 0, to try before the first step; None tries none.
         clock: seconds, for saves every so many minutes.
     """
 
@@ -113,6 +115,7 @@ class Surroundings:
     log: TrainingLog
     stop: StopFlag
     fp16: bool
+    trial: tuple[int, int] | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -126,6 +129,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         self._with = surroundings
         self._guard = FiniteGuard(fp16=surroundings.fp16)
         self._losses = LossHead(model)
+        self._untried = surroundings.trial
         super().__init__(
             model=model,
             args=args,
@@ -149,9 +153,26 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Return the loss of a micro-batch, whose gradient is added to the step's."""
+        if self._untried is not None:
+            trial, self._untried = self._untried, None
+            self._with.log.note(self._try(model, trial).sentence)
+            self._with.log.restart_clock()
         passes = self._with.layout.passes(inputs)
         losses = [super(Loop, self).training_step(model, one, num_items_in_batch) for one in passes]
         return torch.stack(losses).sum()
+
+    def _try(self, model: Any, place: tuple[int, int]) -> Trial:
+        """Run the fullest pass forward and backward, with a loss that counts nothing."""
+        positions = self._with.batches.positions(*place)
+        rows = flat([self._with.rows[position] for position in positions])
+        widest = max(self._with.layout.passes(rows), key=lambda one: one["input_ids"].numel())
+        watch, gradients = Stopwatch(), self.accelerator.gradient_state
+        syncs = gradients.sync_gradients
+        gradients._set_sync_gradients(False)
+        with torch.random.fork_rng():
+            super().training_step(model, widest, float("inf"))
+        gradients._set_sync_gradients(syncs)
+        return watch.trial(widest["input_ids"].numel())
 
     def compute_loss(
         self,

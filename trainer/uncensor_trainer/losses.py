@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from uncensor_trainer.data.tokenise import MASKED
+from uncensor_trainer.memory import LOGITS_AT_ONCE
 
-# Logits that exist at once, as float32 64 MiB; smaller chunks waste time on the weights' gradient.
-CHUNK_LOGITS = 2**24
 Batch = dict[str, Tensor]
 
 
@@ -74,7 +73,7 @@ class LossHead:
         chunk_logits: logits that exist at once.
     """
 
-    def __init__(self, model: Any, *, chunk_logits: int = CHUNK_LOGITS) -> None:
+    def __init__(self, model: Any, *, chunk_logits: int = LOGITS_AT_ONCE) -> None:
         self._head: Any = model.get_output_embeddings()
         self._neutral = list(_neutral_settings(model))
         self._tail = _tail(model)

@@ -100,6 +100,10 @@ class TrainingLog:
             eta_seconds=round(self._seconds_left(step)),
         )
 
+    def note(self, message: str) -> None:
+        """Write a sentence that a person should see in the log."""
+        self._progress.note(message)
+
     def restart_clock(self) -> None:
         """Leave out the time since the last step, which went into a save."""
         self._last = self._clock()

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import Footprint
+from uncensor_trainer.memory import Load
 from uncensor_trainer.runfile import TrainingSettings
 
 
@@ -83,6 +84,21 @@ def footprint(model: Any, engine: Engine, *, longest: int) -> Footprint:
         vocabulary=config.vocab_size,
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
+    )
+
+
+def load_of(model: Any, engine: Engine, *, tokens: int) -> Load:
+    """Return what decides the memory of this training; `tokens` are those of the fullest pass."""
+    config = model.config.get_text_config()
+    return Load(
+        parameters=num_parameters(model),
+        trainable=num_parameters(model, trainable_only=True),
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        vocabulary=config.vocab_size,
+        tokens=tokens,
+        processes=engine.split.processes,
+        deepspeed=engine.deepspeed is not None,
     )
 
 

@@ -63,9 +63,13 @@ class RankBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for number in range(len(self)):
-            step, micro_batch = divmod(number, self._split.accumulation)
-            places = self._places[micro_batch * self._split.processes + self._rank]
-            yield (step * self._split.global_batch + places).tolist()
+            yield self.positions(*divmod(number, self._split.accumulation))
+
+    def positions(self, step: int, micro_batch: int) -> list[int]:
+        """Return the positions of one micro-batch of one step, both counted from 0."""
+        places = self._places[micro_batch * self._split.processes + self._rank]
+        positions: list[int] = (step * self._split.global_batch + places).tolist()
+        return positions
 
 
 def neighbours(split: Split) -> npt.NDArray[np.int64]:

@@ -8,12 +8,13 @@ heartbeat.json of the arm. Runs alone or, under torchrun, in several processes a
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 import torch.distributed as torch_dist
 from transformers import set_seed
@@ -21,7 +22,7 @@ from transformers import set_seed
 from uncensor_trainer import dist
 from uncensor_trainer.attention import Attention, choose_attention
 from uncensor_trainer.checkpoints import Checkpoint, Checkpoints, Facts
-from uncensor_trainer.collectives import from_main
+from uncensor_trainer.collectives import any_rank, from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches
 from uncensor_trainer.data.layout import Layout, fewest_micro_batches
 from uncensor_trainer.data.order import num_steps, sample_order
@@ -29,14 +30,16 @@ from uncensor_trainer.data.store import TokenStore, num_rows
 from uncensor_trainer.engine import Engine, Split, choose_engine, prepare_process, split_batch
 from uncensor_trainer.exits import InvalidInput, StopRequested
 from uncensor_trainer.export import export_model
-from uncensor_trainer.guards import memory_estimate, refuse_full_disk
+from uncensor_trainer.guards import refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
+from uncensor_trainer.memory import MemoryEstimate, memory_of, shown
 from uncensor_trainer.metrics import Schedule, TrainingLog
-from uncensor_trainer.model import footprint, load_model
+from uncensor_trainer.model import footprint, load_model, load_of
 from uncensor_trainer.progress import Json
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
+from uncensor_trainer.trial import fullest, is_due
 
 ARMS = {"train": "filtered", "train-control": "control"}
 RECORDED_PACKAGES = ("torch", "transformers", "deepspeed", "accelerate", "peft")
@@ -54,6 +57,7 @@ class Plan:
         store: the arm's rows.
         order: row numbers of the whole run, int64 [steps * global batch].
         schedule: steps, and the tokens of each.
+        fullest: (step, micro-batch) with the most tokens, counted from 0.
     """
 
     engine: Engine
@@ -63,6 +67,7 @@ class Plan:
     store: TokenStore
     order: npt.NDArray[np.int64]
     schedule: Schedule
+    fullest: tuple[int, int]
 
 
 def run(context: StageContext, out: Path) -> dict[str, Json]:
@@ -94,7 +99,8 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
             context.run.training.checkpoints.keep_latest,
         )
         resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
-        loop = Loop(model, arguments, _surroundings(context, plan, checkpoints, log, stop))
+        surroundings = _surroundings(context, plan, checkpoints, log, stop)
+        loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
         loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
         _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
 
@@ -126,6 +132,7 @@ def _planned(context: StageContext) -> Plan:
         store=store,
         order=order,
         schedule=Schedule(step_lengths.sum(axis=1), split.global_batch, len(store)),
+        fullest=fullest(layout, split, step_lengths),
     )
 
 
@@ -167,8 +174,21 @@ def _checked_start(
     context.progress.note(plan.attention.sentence)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
-    context.progress.note(f"Needs {disk}; {memory_estimate(shape, training)}.")
+    memory = _memory(context, plan, model).sentence
+    free = shown(psutil.virtual_memory().available)
+    context.progress.note(f"Needs {disk}; {memory}; {free} of main memory free.")
     return resume
+
+
+def _memory(context: StageContext, plan: Plan, model: Any) -> MemoryEstimate:
+    return memory_of(load_of(model, plan.engine, tokens=plan.layout.budget), context.run.training)
+
+
+def _trial(context: StageContext, plan: Plan, model: Any) -> tuple[int, int] | None:
+    """Decide on one process for all whether the fullest pass is tried before the first step."""
+    estimate, gpu = _memory(context, plan, model).total, plan.engine.gpu
+    due = any_rank(is_due(estimate, psutil.virtual_memory().available, gpu=gpu), False)[0]
+    return plan.fullest if due else None
 
 
 def _refuse_other_engine(resume: Checkpoint, engine: Engine) -> None:
