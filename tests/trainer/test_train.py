@@ -96,9 +96,13 @@ def test_every_row_of_metrics_keeps_the_contract(a_run):
     run = a_run(epochs=2.0)
     train(run)
     rows = metrics(run)
-    assert {tuple(row) for row in rows} == {
-        ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "time")
+    named = {"step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "time"}
+    timed = {"step_seconds", "data_seconds", "compute_seconds", "optimizer_seconds"}
+    assert {frozenset(row) for row in rows} == {
+        frozenset(named | timed | {"mfu", "goodput", "peak_memory_bytes"})
     }
+    assert all(row["compute_seconds"] <= row["step_seconds"] for row in rows)
+    assert {row.pop("mfu") for row in rows} == {None}, "nobody says what a CPU can do"
     assert [row["epoch"] for row in rows][:3] == [round(step / 6, 6) for step in (1, 2, 3)]
     assert all(math.isfinite(value) for row in rows for value in row.values())
     assert json.loads((arm_dir(run) / "heartbeat.json").read_text())["step"] >= 1

@@ -24,6 +24,7 @@ from uncensor_trainer.checkpoints import Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank, barrier, from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches, flat
 from uncensor_trainer.data.layout import Layout
+from uncensor_trainer.efficiency import StepTimes
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import FiniteGuard, numeric_failure
@@ -130,11 +131,12 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         self._guard = FiniteGuard(fp16=surroundings.fp16)
         self._losses = LossHead(model)
         self._untried = surroundings.trial
+        self._times = StepTimes()
         super().__init__(
             model=model,
             args=args,
             train_dataset=surroundings.rows,
-            callbacks=[Boundary(surroundings)],
+            callbacks=[Boundary(surroundings), OptimizerTimer(self._times)],
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is for JSON lines
         # Count the tokens of a global batch, whatever the signature of the model's forward.
@@ -157,9 +159,17 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             trial, self._untried = self._untried, None
             self._with.log.note(self._try(model, trial).sentence)
             self._with.log.restart_clock()
-        passes = self._with.layout.passes(inputs)
-        losses = [super(Loop, self).training_step(model, one, num_items_in_batch) for one in passes]
-        return torch.stack(losses).sum()
+        with self._times.part("compute"):
+            losses = [
+                super(Loop, self).training_step(model, one, num_items_in_batch)
+                for one in self._with.layout.passes(inputs)
+            ]
+            return torch.stack(losses).sum()
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the micro-batches of the next step, and count how long they took to come."""
+        with self._times.part("data"):
+            return super().get_batch_samples(*args, **kwargs)
 
     def _try(self, model: Any, place: tuple[int, int]) -> Trial:
         """Run the fullest pass forward and backward, with a loss that counts nothing."""
@@ -197,12 +207,17 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         """
         if "loss" not in logs:
             return
+        parts = self._times.taken()
         step, loss, grad_norm = self.state.global_step, logs["loss"], logs["grad_norm"]
         if self._guard.is_broken(loss, grad_norm):
             raise numeric_failure(step, loss, grad_norm, self._origins(step))
         if dist.is_main():
             self._with.log.step(
-                step, loss=loss, learning_rate=logs["learning_rate"], grad_norm=grad_norm
+                step,
+                loss=loss,
+                learning_rate=logs["learning_rate"],
+                grad_norm=grad_norm,
+                parts=parts,
             )
 
     def _origins(self, step: int) -> list[tuple[str, int]]:
@@ -238,6 +253,22 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             "dataPosition": step * self._with.schedule.global_batch,
             "savedAt": round(time.time(), 3),
         }
+
+
+class OptimizerTimer(TrainerCallback):  # type: ignore[misc]  # as above
+    """Counts the seconds of the optimizer, where it is not a part of the backward pass."""
+
+    def __init__(self, times: StepTimes) -> None:
+        self._times = times
+        self._began = 0.0
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """Clipping is over."""
+        self._began = time.perf_counter()
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """The weights are new."""
+        self._times.add("optimizer", time.perf_counter() - self._began)
 
 
 class Boundary(TrainerCallback):  # type: ignore[misc]  # as above

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from uncensor_trainer.efficiency import Work
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import Footprint
@@ -100,6 +101,16 @@ def load_of(model: Any, engine: Engine, *, tokens: int) -> Load:
         processes=engine.split.processes,
         deepspeed=engine.deepspeed is not None,
     )
+
+
+def work_of(model: Any) -> Work:
+    """Return the arithmetic of a model; tied embeddings count once, as the output layer."""
+    config = model.config.get_text_config()
+    embeddings = 0
+    if not config.tie_word_embeddings:
+        embeddings = config.vocab_size * config.hidden_size
+    parameters = num_parameters(model) - embeddings
+    return Work(parameters, config.num_hidden_layers, config.hidden_size)
 
 
 def num_parameters(model: Any, *, trainable_only: bool = False) -> int:

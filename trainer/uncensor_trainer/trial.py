@@ -6,16 +6,15 @@ the same to the last bit. Random state is put back.
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from uncensor_trainer.data.batches import dealt, neighbours
 from uncensor_trainer.data.layout import Layout
+from uncensor_trainer.efficiency import peak_memory
 from uncensor_trainer.engine import Split
 from uncensor_trainer.memory import shown
 
@@ -65,13 +64,6 @@ def fullest(layout: Layout, split: Split, step_lengths: npt.NDArray[np.int64]) -
     return int(step), int(batch) // split.processes
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process has had."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 class Stopwatch:
     """Times one pass."""
 
@@ -80,4 +72,4 @@ class Stopwatch:
 
     def trial(self, tokens: int) -> Trial:
         """Return the result now."""
-        return Trial(tokens, time.monotonic() - self._began, peak_bytes())
+        return Trial(tokens, time.monotonic() - self._began, peak_memory())

@@ -21,12 +21,14 @@ from transformers import set_seed
 
 from uncensor_trainer import dist
 from uncensor_trainer.attention import Attention, choose_attention
+from uncensor_trainer.card import Made, write_card
 from uncensor_trainer.checkpoints import Checkpoint, Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank, from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches
 from uncensor_trainer.data.layout import Layout, fewest_micro_batches
 from uncensor_trainer.data.order import num_steps, sample_order
 from uncensor_trainer.data.store import TokenStore, num_rows
+from uncensor_trainer.efficiency import device_peak
 from uncensor_trainer.engine import Engine, Split, choose_engine, prepare_process, split_batch
 from uncensor_trainer.exits import InvalidInput, StopRequested
 from uncensor_trainer.export import export_model
@@ -34,12 +36,13 @@ from uncensor_trainer.guards import refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
 from uncensor_trainer.memory import MemoryEstimate, memory_of, shown
 from uncensor_trainer.metrics import Schedule, TrainingLog
-from uncensor_trainer.model import footprint, load_model, load_of
+from uncensor_trainer.model import footprint, load_model, load_of, work_of
 from uncensor_trainer.progress import Json
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
 from uncensor_trainer.trial import fullest, is_due
+from uncensor_trainer.workspace import read_json
 
 ARMS = {"train": "filtered", "train-control": "control"}
 RECORDED_PACKAGES = ("torch", "transformers", "deepspeed", "accelerate", "peft")
@@ -92,6 +95,7 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
             plan.attention.kernel,
         )
 
+        plan = replace(plan, schedule=_with_flops(plan, model))
         log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
         checkpoints = Checkpoints(
             plan.arm_dir / "checkpoints",
@@ -105,9 +109,24 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
 
         parameters = export_model(loop, context.run.training, model_folder(context), out)
+        summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
+        if dist.is_main():
+            write_card(out, _made(context, summary))
     if torch_dist.is_initialized():
         torch_dist.destroy_process_group()
-    return {**log.summary(), "parameters": parameters} if dist.is_main() else {}
+    return summary if dist.is_main() else {}
+
+
+def _made(context: StageContext, summary: dict[str, Json]) -> Made:
+    workspace = context.workspace
+    return Made(
+        run=context.run,
+        arm=ARMS[context.stage],
+        sources=read_json(workspace.output("fetch") / "sources.json") or {},
+        filter=read_json(workspace.output("filter") / "report.json") or {},
+        summary=summary,
+        versions={name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
+    )
 
 
 def _planned(context: StageContext) -> Plan:
@@ -134,6 +153,18 @@ def _planned(context: StageContext) -> Plan:
         schedule=Schedule(step_lengths.sum(axis=1), split.global_batch, len(store)),
         fullest=fullest(layout, split, step_lengths),
     )
+
+
+def _with_flops(plan: Plan, model: Any) -> Schedule:
+    """Return the schedule with what MFU is computed from; without a known device, as it is."""
+    peak = device_peak()
+    if peak is None:
+        return plan.schedule
+    work = work_of(model)
+    lengths = plan.store.lengths[plan.order].reshape(plan.schedule.steps, -1)
+    flops = np.array([work.flops(step) for step in lengths])
+    peaks = peak * plan.engine.split.processes
+    return replace(plan.schedule, step_flops=flops, peak_flops=peaks)
 
 
 def _laid_out(
