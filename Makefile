@@ -27,9 +27,9 @@ browser: ## Install the Chromium that the screenshot tests drive (Debian, as roo
 quickstart: setup ## Set up, then filter, train both arms, compare and draw (CPU, minutes)
 	$(BIN)/uncensor run examples/quickstart.yaml --workspace workspace
 
-test: setup ## Set up and run all tests
+test: setup cluster-if-possible ## Set up and run all tests, on a real cluster too where one can run
 	test "$$(id -u)" != 0 || $(MAKE) --no-print-directory browser
-	$(BIN)/python -m pytest -m "not cluster"
+	UNCENSOR_CLUSTER=$(UNCENSOR_CLUSTER) $(BIN)/python -m pytest
 
 verify: setup ## Format, lint, types, architecture, generated files
 	$(BIN)/ruff format --check $(CODE)
@@ -37,13 +37,15 @@ verify: setup ## Format, lint, types, architecture, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m uncensor_operator.api.crdgen --check
+	$(BIN)/python -m uncensor_operator.chart_schema --check
 
 fmt: setup ## Format and fix
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-generate: setup ## Write the CRD and the reference page from the API types
+generate: setup ## Write the CRD, the reference page and the chart's schema from the types
 	$(BIN)/python -m uncensor_operator.api.crdgen
+	$(BIN)/python -m uncensor_operator.chart_schema
 
 lock: ## Renew constraints.txt: the newest versions that pyproject.toml allows
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -1,8 +1,9 @@
 """What can go wrong in the operator and the command line, as one small tree.
 
     UncensorError               something that a person must read about, without a traceback
-    `-- SpecError               a manifest is at fault; carries one problem for each field
-        `-- UnsupportedError    the manifest is right, but asks for what this version cannot do
+    |-- SpecError               a manifest is at fault; carries one problem for each field
+    |   `-- UnsupportedError    the manifest is right, but asks for what this version cannot do
+    `-- ClusterError            no cluster, no answer from it, or a refusal; carries the HTTP code
 
 Failures inside a stage are not here: they are the trainer's (`uncensor_trainer.exits`).
 """
@@ -29,3 +30,12 @@ class SpecError(UncensorError):
 
 class UnsupportedError(SpecError):
     """A valid manifest that asks for a stage which this version does not have."""
+
+
+class ClusterError(UncensorError):
+    """A cluster that is not known, does not answer, or refuses a request."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        """HTTP status of the refusal; 0 when there was no answer."""

@@ -197,3 +197,23 @@ class Reason(StrEnum):
     GATE_NOT_MET = "GateNotMet"
     # A fault of the operator itself; its log has the trace.
     CONTROLLER_ERROR = "ControllerError"
+    # compute.pool names no pool of the administrator's settings.
+    UNKNOWN_POOL = "UnknownPool"
+    # A Secret that the spec refers to is not there, or lacks the key.
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word, no secret
+    # The namespace's quota, or a policy of the cluster, refuses an object.
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    # The API server or an admission webhook refuses a child.
+    REFUSED = "Refused"
+    # The estimate does not fit the memory of a GPU, or of the pod.
+    DOES_NOT_FIT = "DoesNotFit"
+    # A process of a training was killed or failed; the whole attempt is repeated.
+    ATTEMPT_FAILED = "AttemptFailed"
+    # A pod was killed for memory; the next attempt takes half the micro-batch.
+    HALVED_BATCH = "HalvedMicroBatch"
+    # spec.suspend is true; pods are saving their state.
+    SUSPENDING = "Suspending"
+    # The run was deleted and made again; pods of the old one still end.
+    WAITING_FOR_OLD_PODS = "WaitingForOldPods"
+    # A person asked for another try with the retry annotation.
+    RETRY_REQUESTED = "RetryRequested"

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from cluster import builds, lifecycle, programs
+from cluster import checkout, images, lifecycle, programs
 from cluster.clusters import Shape
 from cluster.errors import ClusterError
 
@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     start.set_defaults(command=up)
     commands.add_parser("down", help="end it, leave nothing").set_defaults(command=down)
     commands.add_parser("status", help="say what runs").set_defaults(command=status)
-    commands.add_parser("prepare", help="build and fetch everything").set_defaults(command=make)
+    fill = commands.add_parser("prepare", help="build and fetch everything")
+    fill.add_argument("--if-possible", action="store_true", help="do nothing where it cannot run")
+    fill.set_defaults(command=make)
     return whole
 
 
@@ -68,11 +70,13 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def make(_options: argparse.Namespace) -> int:
+def make(options: argparse.Namespace) -> int:
     if reason := lifecycle.obstacle():
+        if options.if_possible:
+            say(reason)
+            return 0
         raise ClusterError(reason)
-    programs.prepare(say)
-    builds.prepare(say)
+    images.sow(programs.prepare(say), [*checkout.product(say)], say)
     return 0
 
 

@@ -6,11 +6,15 @@ release stands in for the base image, which is on a registry that tests do not a
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.images import Archive, archive
+from cluster.layered import LayeredImage, stale
 from cluster.places import cache, locked
 from cluster.programs import Say, cached, digest, run, unpacked_packages
 
@@ -45,22 +49,12 @@ def build(
     `sources` are the files and folders beside the Dockerfile that it copies: they alone are the
     context, and their contents the cache's key. BASE is given as the build argument of that name.
     """
+    recipe = Recipe(dockerfile, tuple(sources), target, tuple(sorted((arguments or {}).items())))
+    key = recipe.key(name)
     tools = prepare(say)
-    given = repr(sorted((arguments or {}).items()))
-    facts = [name, dockerfile.read_text(), target or "", base_key(), given]
-    key = digest(*facts, *contents(dockerfile.parent, sources))
 
     def make(path: Path) -> None:
-        context = path.parent / "context"
-        copy_context(dockerfile, sources, context)
-        words = ["--build-arg", f"BASE={BASE}"]
-        for argument, value in (arguments or {}).items():
-            words += ["--build-arg", f"{argument}={value}"]
-        words += ["--target", target] if target else []
-        # The host's certificates: where a proxy inspects traffic, pip must trust what we trust.
-        words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--isolation", "chroot"]
-        words += ["--force-rm"]  # after a failure, too
-        buildah(tools, "bud", "--layers", *words, "--tag", name, context)
+        recipe.build(tools, name, path.parent)
         buildah(tools, "push", "--disable-compression", name, f"docker-archive:{path}:{name}")
 
     with locked(cache() / "builds.lock"):
@@ -69,9 +63,76 @@ def build(
         return Archive(cached(archive(key), make))
 
 
+def build_layered(
+    name: str,
+    dockerfile: Path,
+    sources: Sequence[Path],
+    say: Say,
+    *,
+    target: str | None = None,
+    arguments: Mapping[str, str] | None = None,
+) -> LayeredImage:
+    """As `build`, for large images: equal layers of several builds are kept, and imported, once.
+
+    `name` has no tag; the image gets the digest of what it was made from as its tag, so that a
+    node that has it can be asked for exactly this build.
+    """
+    recipe = Recipe(dockerfile, tuple(sources), target, tuple(sorted((arguments or {}).items())))
+    image = LayeredImage(f"{name}:{recipe.key(name)}")
+    if image.exists():
+        return image
+    tools = prepare(say)
+    # A lock of its own: a build of gigabytes must not hold up one of megabytes.
+    lock = cache() / f"build-{name.replace('/', '-')}.lock"
+    with locked(lock), partial_folder() as scratch:
+        if not image.exists():
+            say(f"building the image {image.reference} (minutes, once for the same files)")
+            recipe.build(tools, image.reference, scratch)
+            for old in stale(image):
+                buildah(tools, "rmi", old)
+    return image
+
+
+@contextlib.contextmanager
+def partial_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="partial-") as scratch:
+        yield Path(scratch)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an image is made from."""
+
+    dockerfile: Path
+    sources: tuple[Path, ...]
+    target: str | None
+    arguments: tuple[tuple[str, str], ...]
+
+    def key(self, name: str) -> str:
+        """The digest of everything that decides the image."""
+        given = repr(list(self.arguments))
+        facts = [name, self.dockerfile.read_text(), self.target or "", base_key(), given]
+        return digest(*facts, *contents(self.dockerfile.parent, self.sources))
+
+    def build(self, tools: Path, name: str, scratch: Path) -> None:
+        """Build the image `name` in buildah's storage; `scratch` is an empty folder."""
+        context = scratch / "context"
+        copy_context(self.dockerfile, self.sources, context)
+        words = ["--build-arg", f"BASE={BASE}"]
+        for argument, value in self.arguments:
+            words += ["--build-arg", f"{argument}={value}"]
+        words += ["--target", self.target] if self.target else []
+        # The host's certificates: where a proxy inspects traffic, pip must trust what we trust.
+        words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--isolation", "chroot"]
+        words += ["--force-rm"]  # after a failure, too
+        buildah(tools, "bud", "--layers", *words, "--tag", name, context)
+
+
 def prepare(say: Say) -> Path:
     """Have the base image, and buildah to build on it; the folder where it is unpacked."""
     part = unpacked_packages(PACKAGES)
+    if part.path.exists() and base_mark().exists():
+        return part.path
     with locked(cache() / "builds.lock"):
         tools = cached(part.path, part.make)
         make_base(tools, say)
@@ -82,9 +143,13 @@ def base_key() -> str:
     return digest("base 1", RELEASE, *INSIDE)
 
 
+def base_mark() -> Path:
+    """The file that says that the base image is in buildah's storage."""
+    return cache() / "buildah" / f"{base_key()}.base"
+
+
 def make_base(tools: Path, say: Say) -> None:
     """Have the stand-in base image in buildah's storage."""
-    mark = cache() / "buildah" / f"{base_key()}.base"
 
     def make(path: Path) -> None:
         say("building the base image with debootstrap (minutes, once)")
@@ -99,7 +164,7 @@ def make_base(tools: Path, say: Say) -> None:
         buildah(tools, "commit", "--quiet", "--rm", container, BASE)
         path.touch()
 
-    cached(mark, make)
+    cached(base_mark(), make)
 
 
 def slim(root: Path) -> None:

@@ -103,9 +103,15 @@ class Cluster:
     def load(self, archive: Path) -> None:
         """Import a docker- or OCI-archive into every node."""
         for index in range(1, self.shape.nodes + 1):
-            images.import_archive(
-                self.programs, self.node(index).containerd_socket, images.Archive(archive)
-            )
+            socket = self.node(index).containerd_socket
+            images.import_image(self.programs, socket, images.Archive(archive))
+
+    def have(self, image: images.LayeredImage) -> None:
+        """Import an image of the project into every node that lacks it; only the missing layers."""
+        for index in range(1, self.shape.nodes + 1):
+            socket = self.node(index).containerd_socket
+            if not images.holds(self.programs, socket, image):
+                images.import_image(self.programs, socket, image)
 
     def add_fake_nodes(self, count: int, prefix: str = "fake") -> None:
         """Make nodes that kwok plays; they run any pod that tolerates `kwok.x-k8s.io/node`."""

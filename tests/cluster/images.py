@@ -2,6 +2,7 @@
 
 A node must not spend a minute on importing a large image at each `up`. So one containerd root, the
 seed, holds all images; a node starts from a copy of it that shares every large file (hard links).
+The project's own images come there without the layers that it has (`layered.py`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.layered import LayeredImage, superseded
 from cluster.places import cache, locked
 from cluster.programs import Programs, Say, cached, digest, run
 
@@ -40,6 +43,13 @@ class Archive:
     @property
     def key(self) -> str:
         return self.path.stem
+
+    @property
+    def title(self) -> str:
+        return self.path.name
+
+
+Image = Archive | LayeredImage
 
 
 def basic_images(programs: Programs) -> tuple[Archive, ...]:
@@ -129,28 +139,79 @@ def write_archive(target: Path, name: str, layer: bytes, config: Mapping[str, ob
         add_file(whole, "manifest.json", json.dumps(parts).encode())
 
 
-def fill(root: Path, programs: Programs, archives: Sequence[Archive], say: Say) -> None:
-    """Make `root` the containerd root of a new node that holds the images of `archives`."""
-    seed = cache() / "seed"
+def fill(root: Path, programs: Programs, wanted: Sequence[Image], say: Say) -> None:
+    """Make `root` the containerd root of a new node that holds the images `wanted`."""
     with locked(cache() / "seed.lock"):
-        missing = [one for one in archives if not imported(seed, one).exists()]
-        if missing:
-            with containerd(seed, programs) as socket:
-                for one in missing:
-                    say(f"importing {one.path.name} (once)")
-                    import_archive(programs, socket, one)
-                    imported(seed, one).touch()
+        seed = sown(programs, wanted, say)
         copy_root(seed / "root", root)
 
 
-def imported(seed: Path, one: Archive) -> Path:
+def sow(programs: Programs, wanted: Sequence[Image], say: Say) -> None:
+    """Have images in the seed, from which nodes start."""
+    with locked(cache() / "seed.lock"):
+        sown(programs, wanted, say)
+
+
+def sown(programs: Programs, wanted: Sequence[Image], say: Say) -> Path:
+    """The seed, with the images `wanted` in it; whoever calls this holds its lock."""
+    seed = cache() / "seed"
+    missing = [one for one in wanted if not imported(seed, one).exists()]
+    if missing:
+        with containerd(seed, programs) as socket:
+            for one in missing:
+                say(f"importing {one.title} (once)")
+                import_image(programs, socket, one)
+                imported(seed, one).touch()
+                remove_superseded(programs, socket, seed, one)
+    return seed
+
+
+def imported(seed: Path, one: Image) -> Path:
     return seed / f"{one.key}.imported"
 
 
-def import_archive(programs: Programs, socket: Path, one: Archive) -> None:
-    """Import an archive through the containerd that listens on `socket`."""
-    command = [programs.path("ctr"), "--address", str(socket), "--namespace", "k8s.io"]
-    run([*command, "images", "import", str(one.path)])
+def remove_superseded(programs: Programs, socket: Path, seed: Path, one: Image) -> None:
+    """Remove older images of the same name from the seed, so that it does not grow for ever."""
+    if isinstance(one, LayeredImage):
+        for mark in list(superseded(one, seed, ".imported")):
+            tag = mark.name.removesuffix(".imported").rsplit("-", 1)[1]
+            ctr(programs, socket, "images", "remove", "--sync", f"{one.repository}:{tag}")
+            mark.unlink()
+
+
+def import_image(programs: Programs, socket: Path, one: Image) -> None:
+    """Import an image through the containerd that listens on `socket`."""
+    if isinstance(one, Archive):
+        ctr(programs, socket, "images", "import", str(one.path))
+        return
+    present = set(ctr(programs, socket, "content", "list", "--quiet").split())
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            ctr_argv(programs, socket, "images", "import", "-"),
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+        )
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            one.write(process.stdin, present)
+        if process.wait():
+            said.seek(0)
+            raise ClusterError(f"{one.title} was not imported:\n{said.read().decode()[-2000:]}")
+
+
+def holds(programs: Programs, socket: Path, one: LayeredImage) -> bool:
+    """Whether a containerd has the image already."""
+    return one.reference in ctr(programs, socket, "images", "list", "--quiet").split()
+
+
+def ctr_argv(programs: Programs, socket: Path, *words: str) -> list[str]:
+    return [programs.path("ctr"), "--address", str(socket), "--namespace", "k8s.io", *words]
+
+
+def ctr(programs: Programs, socket: Path, *words: str) -> str:
+    """The output of containerd's client, in the namespace that kubelet uses."""
+    return run(ctr_argv(programs, socket, *words))
 
 
 @contextlib.contextmanager

@@ -61,7 +61,16 @@ def close(box: subprocess.Popen[bytes]) -> None:
 def sweep(place: Place) -> None:
     """Remove what a cluster left, but for its logs; whoever calls this holds the lock."""
     remove_cgroups(place.cgroup)
-    for folder in (place.box, place.folder / "n", place.folder / "etcd", place.secrets):
+    helm = place.folder / "helm"
+    made = (
+        place.box,
+        place.folder / "n",
+        place.folder / "etcd",
+        place.secrets,
+        place.volumes,
+        helm,
+    )
+    for folder in made:
         shutil.rmtree(folder, ignore_errors=True)
     for file in (place.facts, place.keeper, place.kubeconfig):
         file.unlink(missing_ok=True)

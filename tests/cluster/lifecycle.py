@@ -34,17 +34,20 @@ def obstacle() -> str | None:
     return None
 
 
-def up(name: str, shape: Shape | None, say: Say) -> Cluster:
+def up(
+    name: str, shape: Shape | None, say: Say, more_images: Sequence[images.Image] = ()
+) -> Cluster:
     """Start the cluster `name` or find it running; with None for `shape`, any that runs will do.
 
-    The cluster ends with this process unless the caller `keep`s it or it ran before.
+    The cluster ends with this process unless the caller `keep`s it or it ran before. The nodes of
+    a new one start with all images that any cluster was given, and with `more_images`.
     """
     place = Place(name)
     place.check()
     if reason := obstacle():
         raise ClusterError(reason)
     programs = prepare(say)
-    archives = images.basic_images(programs)
+    wanted = [*images.basic_images(programs), *more_images]
     lock = place.try_lock()
     if lock is None:
         return running(place, shape, programs)
@@ -52,7 +55,7 @@ def up(name: str, shape: Shape | None, say: Say) -> Cluster:
         keeper.sweep(place)
         cluster = opened(place, shape or Shape(), programs, lock)
     try:
-        start(cluster, archives, say)
+        start(cluster, wanted, say)
     except BaseException as error:
         cluster.end()
         if isinstance(error, ClusterError):
@@ -129,11 +132,11 @@ def write_credentials(place: Place, shape: Shape, server: str) -> str:
     return made["admin"]
 
 
-def start(cluster: Cluster, archives: Sequence[images.Archive], say: Say) -> None:
+def start(cluster: Cluster, wanted: Sequence[images.Image], say: Say) -> None:
     """Start every program in an order that lets none of them wait for a retry."""
     place, shape, programs = cluster.place, cluster.shape, cluster.programs
     for index in range(1, shape.nodes + 1):
-        images.fill(cluster.node(index).containerd_root, programs, archives, say)
+        images.fill(cluster.node(index).containerd_root, programs, wanted, say)
     await_true("The box", PATIENCE, lambda: is_open(place))
     say(f"starting the control plane {kubernetes_version()}")
     start_control_plane(cluster)

@@ -84,6 +84,11 @@ class Place:
         return self.folder / "n" / node
 
     @property
+    def volumes(self) -> Path:
+        """Folders that pods of all nodes mount as persistent volumes."""
+        return self.folder / "volumes"
+
+    @property
     def cgroup(self) -> str:
         """Prefix of the control groups of the nodes, in every hierarchy."""
         return f"uncensor-{self.name}"

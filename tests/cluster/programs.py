@@ -33,6 +33,7 @@ INSTALLED = {
     "training-operator": "github.com/kubeflow/training-operator/cmd/training-operator.v1@v1.9.4",
     "coredns": "github.com/coredns/coredns@v1.15.0",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0",
+    "helm": "helm.sh/helm/v4/cmd/helm@v4.1.4",
 }
 # iptables and conntrack with the libraries that a minimal system lacks; runc needs libseccomp2.
 PACKAGES = (
@@ -205,7 +206,11 @@ def go(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
 
 
 def run(
-    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
 ) -> str:
     """Run a program to its end and return its output; its own last words are in the error."""
     done = subprocess.run(
@@ -214,7 +219,7 @@ def run(
         cwd=cwd,
         capture_output=True,
         text=True,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         check=False,
     )
     if done.returncode:

@@ -35,6 +35,11 @@ class StageError(Exception):
     code: ExitCode = ExitCode.OWN_BUG
     reason: str = "StageFailed"
 
+    def __init__(self, message: str, **facts: int) -> None:
+        """Take a sentence for people, and facts that programs read in the last word."""
+        super().__init__(message)
+        self.facts = facts
+
 
 class InvalidInput(StageError):  # noqa: N818 - the names are sentences about what happened
     """The run file or the data is at fault."""

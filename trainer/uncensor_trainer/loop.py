@@ -231,7 +231,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         self._write_state(checkpoints.partial(step))
         barrier()
         from_main(lambda: checkpoints.commit(step, self._facts(step)))
-        self._with.log.restart_clock()
+        self._with.log.committed(step)
 
     def _write_state(self, folder: Path) -> None:
         """Write what resuming needs: weights, optimizer, scheduler, random state, counters.

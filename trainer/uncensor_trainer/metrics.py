@@ -74,6 +74,7 @@ class TrainingLog:
         self._clock = clock
         self._began = self._last = clock()
         self._last_heartbeat = float("-inf")
+        self._committed: int | None = None
         self._seconds = 0.0
         self._tokens = 0
 
@@ -85,6 +86,7 @@ class TrainingLog:
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         partial.replace(self.path)
         self._last = self._clock()
+        self._committed = step or None
 
     def step(
         self,
@@ -130,11 +132,18 @@ class TrainingLog:
             mfu=mfu,
             learning_rate=learning_rate,
             grad_norm=round(grad_norm, 4),
+            checkpoint_step=self._committed,
         )
 
     def note(self, message: str) -> None:
         """Write a sentence that a person should see in the log."""
         self._progress.note(message)
+
+    def committed(self, step: int) -> None:
+        """Tell that the checkpoint of a step is complete."""
+        self._committed = step
+        self._progress.event("checkpoint", step=step)
+        self.restart_clock()
 
     def restart_clock(self) -> None:
         """Leave out the time since the last step, which went into a save."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uncensor_trainer import dist
+from uncensor_trainer.diary import Diary
 from uncensor_trainer.exits import ExitCode, InvalidInput, as_stage_error
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.runfile import RunFile, read_run_file
@@ -56,12 +57,20 @@ StageFunction = Callable[[StageContext, Path], dict[str, Json]]
 def main(run_file: Path, stage: str, termination_message: Path | None = None) -> int:
     """Run a stage of a run file and return the exit code; never raises."""
     progress = Progress(stage)
+    diary: Diary | None = None
     try:
-        outcome = run_stage(read_run_file(run_file), stage, progress)
+        run = read_run_file(run_file)
+        diary = Diary(run, stage)
+        diary.begin(run)
+        outcome = run_stage(run, stage, progress)
     except BaseException as error:  # noqa: BLE001 - the last frame: everything becomes a code
-        return _report_failure(error, stage, progress, termination_message)
+        code, message = _report_failure(error, stage, progress, termination_message)
+        if diary is not None:
+            diary.end(code, message)
+        return code
     if dist.is_main():
         _write_outcome(termination_message, outcome)
+        diary.end(ExitCode.DONE, skipped=outcome["outcome"] == "skipped")
     return ExitCode.DONE
 
 
@@ -77,7 +86,8 @@ def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
     workspace = Workspace(Path(run.workspace), run.run)
     if workspace.is_complete(stage, plan.digest):
         progress.event("skipped", message="complete, made from the same inputs")
-        return {"outcome": "skipped"}
+        known = workspace.record(stage) or {}
+        return {"outcome": "skipped", "summary": known.get("summary")}
     context = StageContext(run, stage, workspace, progress)
     started = time.time()
     partial = _partial_folder(workspace, stage, plan.digest)
@@ -122,7 +132,8 @@ def _versions() -> dict[str, Json]:
 
 def _report_failure(
     error: BaseException, stage: str, progress: Progress, termination_message: Path | None
-) -> int:
+) -> tuple[int, str]:
+    """Tell everybody why the stage failed; return the exit code and the sentence."""
     known = as_stage_error(error)
     if known is None:
         traceback.print_exception(error, file=sys.stderr)
@@ -137,11 +148,12 @@ def _report_failure(
         "code": int(code),
         "reason": reason,
         "message": message,
+        **(known.facts if known is not None else {}),
     }
     # Usually all ranks fail alike and the main one speaks; the first to fail alone speaks itself.
     if termination_message is not None and (dist.is_main() or not termination_message.exists()):
         _write_outcome(termination_message, outcome)
-    return code
+    return code, message
 
 
 def _write_outcome(path: Path | None, outcome: dict[str, Json]) -> None:

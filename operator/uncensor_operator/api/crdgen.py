@@ -93,9 +93,9 @@ def root_schema() -> Schema:
 
 def _status(schema: Schema) -> Schema:
     """Leave one default: the generation that tells GitOps tools to wait."""
-    for field in schema["properties"].values():
-        if field.get("default") == []:
-            del field["default"]
+    for name, field in schema["properties"].items():
+        if name != "observedGeneration":
+            field.pop("default", None)
     generation = schema["properties"]["observedGeneration"]["default"]
     return {**schema, "default": {"observedGeneration": generation}}
 

@@ -68,6 +68,22 @@ class StageStatus(ApiModel):
     """What the stage does or why it failed, with the remedy."""
     progress: Progress | None = None
     """How far the current attempt is."""
+    input_digest: Annotated[str, Field(max_length=64)] | None = None
+    """Digest of everything that decides the stage's output, as of the current or last attempt."""
+    failures: Count = 0
+    """Attempts that failed by the run's own fault, since the last request for a retry."""
+    interruptions: Count = 0
+    """Attempts lost to the cluster, since the last request for a retry."""
+    fruitless: Count = 0
+    """Attempts in a row that saved no new checkpoint."""
+    start_step: Count | None = None
+    """Newest checkpoint when the current attempt began."""
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Rows that a process handles at once, where it was halved after a pod ran out of memory."""
+    retry_at: Time | None = None
+    """When the next attempt begins, after a failed one."""
+    reason: Word | None = None
+    """Why the last attempt failed, as one word."""
 
 
 class LastCheckpoint(ApiModel):
@@ -77,6 +93,30 @@ class LastCheckpoint(ApiModel):
     """Optimizer step after which it was saved."""
     time: Time
     """When it was complete."""
+
+
+class ModelFacts(ApiModel):
+    """Shape of the base model, known after fetch."""
+
+    parameters: Count
+    """Numbers in all weights."""
+    hidden_size: Count
+    """Width of the residual stream."""
+    layers: Count
+    """Transformer blocks."""
+    vocabulary: Count
+    """Entries of the output layer."""
+
+
+class DataFacts(ApiModel):
+    """Size of the filtered arm's data, known after prepare."""
+
+    rows: Count
+    """Rows to learn from."""
+    tokens: Count
+    """Tokens in all."""
+    longest: Count
+    """Tokens of the longest row."""
 
 
 class TrainingStatus(ApiModel):
@@ -237,3 +277,17 @@ class Status(ApiModel):
     """The volume."""
     columns: Columns | None = None
     """Texts for the columns of kubectl."""
+    model: ModelFacts | None = None
+    """Shape of the base model."""
+    data: DataFacts | None = None
+    """Size of the data."""
+    started_at: Time | None = None
+    """When the operator saw the run first."""
+    finished_at: Time | None = None
+    """When the run was complete, or given up."""
+    suspended_at: Time | None = None
+    """Since when spec.suspend holds the run back; absent while it works."""
+    suspended_seconds: Count = 0
+    """Seconds suspended so far, which runPolicy.activeDeadlineSeconds leaves out."""
+    retried: Annotated[str, Field(max_length=256)] | None = None
+    """Value of the retry annotation that was followed last."""

@@ -9,6 +9,18 @@ from typing import Annotated
 import typer
 
 from uncensor_operator.cli import filter as filtering
+from uncensor_operator.cli.cluster import commands
+from uncensor_operator.cli.cluster.options import (
+    AllNamespacesOption,
+    ClusterOptions,
+    ContextOption,
+    KubeconfigOption,
+    NamespaceOption,
+    is_kubectl_plugin,
+    local_folder,
+    program,
+    saying_why,
+)
 from uncensor_operator.errors import UncensorError
 
 app = typer.Typer(
@@ -17,13 +29,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 ManifestArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="training.yaml, or - for stdin")
-]
-RunFolderArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="a workspace, or one run's folder in it")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -114,33 +124,86 @@ def validate(
     raise typer.Exit(command.validate(files, as_json=as_json))
 
 
-@app.command()
-def status(folder: RunFolderArgument = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
-    """Show how the runs of a workspace stand."""
-    from uncensor_operator.cli import status as command
+PlaceArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DIR|RUN",
+        help="a workspace or one run's folder in it; else the name of a run on the cluster",
+        show_default=False,
+    ),
+]
 
-    raise typer.Exit(command.status(folder, as_json=as_json))
+
+@app.command()
+def status(
+    place: PlaceArgument = None,
+    namespace: NamespaceOption = None,
+    all_namespaces: AllNamespacesOption = False,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how runs stand, of a workspace or of a cluster.
+
+    Without DIR|RUN: the folder ./workspace if it is there, else the runs of the cluster. An
+    option that names a cluster or a namespace, or calling it by kubectl, always means a cluster.
+    """
+    options = ClusterOptions(namespace, all_namespaces, context, kubeconfig)
+    folder = local_folder(place, options, DEFAULT_WORKSPACE, plugin=is_kubectl_plugin())
+    if folder is not None:
+        from uncensor_operator.cli import status as local
+
+        raise typer.Exit(local.status(folder, as_json=as_json))
+    from uncensor_operator.cli.cluster import status as remote
+
+    with saying_why(place, options, DEFAULT_WORKSPACE, plugin=is_kubectl_plugin()):
+        code = remote.status(place, options, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()
 def report(
-    folder: RunFolderArgument = DEFAULT_WORKSPACE,
+    place: PlaceArgument = None,
     open_it: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
+    download: Annotated[
+        Path | None,
+        typer.Option("--download", metavar="FILE", help="cluster: bring the page from its volume"),
+    ] = None,
+    namespace: NamespaceOption = None,
+    all_namespaces: AllNamespacesOption = False,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the comparison of a finished run, and where its page lies."""
-    from uncensor_operator.cli import report as command
+    """Show the comparison of finished runs, and where its page lies.
 
-    raise typer.Exit(command.report(folder, open_it=open_it, as_json=as_json))
+    DIR|RUN is found as `status` finds it.
+    """
+    options = ClusterOptions(namespace, all_namespaces, context, kubeconfig)
+    folder = local_folder(place, options, DEFAULT_WORKSPACE, plugin=is_kubectl_plugin())
+    if folder is not None:
+        from uncensor_operator.cli import report as local
+
+        if download is not None:
+            raise UncensorError(
+                f"{folder} is a folder: its page is there, --download is not for it."
+            )
+        raise typer.Exit(local.report(folder, open_it=open_it, as_json=as_json))
+    from uncensor_operator.cli.cluster import report as remote
+
+    with saying_why(place, options, DEFAULT_WORKSPACE, plugin=is_kubectl_plugin()):
+        code = remote.report(place, options, download=download, open_it=open_it, as_json=as_json)
+    raise typer.Exit(code)
 
 
 filtering.register(app)
+commands.register(app)
 
 
 def main() -> None:
     """Run the command; errors for people go to standard error, in sentences."""
     try:
-        app()
+        app(prog_name=program())
     except UncensorError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

@@ -22,6 +22,7 @@ def find_runs(folder: Path) -> list[Workspace]:
     if not found:
         raise UncensorError(
             f"{folder} holds no run. Wanted: a workspace (a folder with runs/) or the folder of "
-            "one run. `uncensor run FILE --workspace DIR` makes one."
+            "one run. `uncensor run FILE --workspace DIR` makes one; a run of a cluster is meant "
+            "with -n NAMESPACE."
         )
     return [Workspace(folder, path.parent.name) for path in found]

@@ -12,7 +12,7 @@ from uncensor_operator.errors import SpecError, UncensorError, UnsupportedError
 from uncensor_operator.local.observe import observe
 from uncensor_operator.plan.observed import Observed
 from uncensor_operator.plan.pipeline import with_stages
-from uncensor_operator.plan.runfile import resolve
+from uncensor_operator.plan.runfile import on_this_machine, resolve
 from uncensor_trainer.runfile import RunFile
 
 DEFAULT_WORKSPACE = Path("workspace")
@@ -45,8 +45,9 @@ def load(file: str, overrides: Sequence[str] = (), run: str | None = None) -> Un
 
 def plan_here(training: UncensorTraining, workspace: Path) -> tuple[RunFile, Observed]:
     """Return the run as this machine will run it, and what was observed for it."""
-    draft = resolve(training, workspace=workspace.absolute(), gpus=0)
+    folder = workspace.absolute()
+    draft = resolve(training, workspace=folder, compute=on_this_machine(0))
     observed = observe(draft)
-    if observed.machine.gpus:
-        draft = resolve(training, workspace=workspace.absolute(), gpus=observed.machine.gpus)
+    if gpus := observed.machine.gpus:
+        draft = resolve(training, workspace=folder, compute=on_this_machine(gpus))
     return with_stages(draft, observed.fingerprints), observed

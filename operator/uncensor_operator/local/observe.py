@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from uncensor_operator.local.fingerprints import fingerprints, locate
@@ -10,6 +9,7 @@ from uncensor_operator.local.machine import look_at_machine
 from uncensor_operator.plan.observed import DataFacts, ModelFacts, Observed
 from uncensor_trainer.progress import Json
 from uncensor_trainer.runfile import RunFile
+from uncensor_trainer.sources.shape import model_shape
 from uncensor_trainer.workspace import Workspace, read_json, read_lines
 
 STAGES = ("fetch", "filter", "prepare", "train", "train-control", "probe", "evaluate", "report")
@@ -47,39 +47,8 @@ def _model(run: RunFile, workspace: Workspace) -> ModelFacts | None:
 
 
 def _from_config(folder: Path) -> ModelFacts | None:
-    config = read_json(folder / "config.json")
-    if config is None:
-        return None
-    parameters = _safetensors_parameters(folder)
-    try:
-        return ModelFacts(
-            parameters=parameters,
-            hidden_size=int(config["hidden_size"]),  # type: ignore[arg-type]
-            layers=int(config["num_hidden_layers"]),  # type: ignore[arg-type]
-            vocabulary=int(config["vocab_size"]),  # type: ignore[arg-type]
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _safetensors_parameters(folder: Path) -> int:
-    """Count numbers from the file headers: eight bytes of length, then JSON (the format's spec)."""
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with file.open("rb") as weights:
-            length = int.from_bytes(weights.read(8), "little")
-            header: dict[str, Json] = json.loads(weights.read(length))
-        for tensor in header.values():
-            if isinstance(tensor, dict) and isinstance(tensor.get("shape"), list):
-                total += _product(tensor["shape"])  # type: ignore[arg-type]
-    return total
-
-
-def _product(shape: list[int]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
+    shape = model_shape(folder)
+    return ModelFacts(**shape) if shape else None
 
 
 def _from_gguf(path: Path) -> ModelFacts | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -10,19 +11,41 @@ from uncensor_operator.errors import UncensorError
 from uncensor_trainer import runfile
 
 
-def resolve(manifest: v1alpha1.UncensorTraining, *, workspace: Path, gpus: int) -> runfile.RunFile:
-    """Return the run file for one machine, still without its stages (see `pipeline`).
+def on_this_machine(gpus: int) -> runfile.Compute:
+    """Return one node with a process for each GPU, or one process on the CPU."""
+    return runfile.Compute(nodes=1, processes_per_node=max(1, gpus), gpus_per_node=gpus)
+
+
+def on_cluster(compute: running.Compute) -> runfile.Compute:
+    """Return the nodes that a manifest asks for."""
+    gpus = compute.gpus_per_node
+    return runfile.Compute(nodes=compute.nodes, processes_per_node=max(1, gpus), gpus_per_node=gpus)
+
+
+def resolve(
+    manifest: v1alpha1.UncensorTraining,
+    *,
+    workspace: Path | str,
+    compute: runfile.Compute,
+    largest_micro_batch: int | None = None,
+) -> runfile.RunFile:
+    """Return the run file, still without its stages (see `pipeline`).
 
     Args:
         manifest: a valid manifest without what `unsupported` names.
         workspace: absolute path of the workspace.
-        gpus: accelerators of this machine; a process each, or one process on the CPU.
+        compute: what the training runs on.
+        largest_micro_batch: rows a process may handle at once, when that is less than the manifest
+            says; the global batch stays as it is.
 
     Raises:
         UncensorError: the global batch cannot be divided among the processes.
     """
     spec = manifest.spec
-    compute = runfile.Compute(nodes=1, processes_per_node=max(1, gpus), gpus_per_node=gpus)
+    batch = _Batch(
+        _global_batch(spec.training, spec.compute),
+        min(spec.training.micro_batch_size, largest_micro_batch or spec.training.micro_batch_size),
+    )
     return runfile.RunFile(
         run=manifest.metadata.name,
         workspace=str(workspace),
@@ -30,7 +53,7 @@ def resolve(manifest: v1alpha1.UncensorTraining, *, workspace: Path, gpus: int) 
         model=_source(spec.model, "model"),
         datasets=tuple(_dataset(one) for one in spec.datasets),
         filter=_filter(spec.filter),
-        training=_training(spec.training, _global_batch(spec.training, spec.compute), compute),
+        training=_training(spec.training, batch, compute),
         probe=_probe(spec.probe),
         evaluation=_evaluation(spec.evaluation),
         compute=compute,
@@ -90,10 +113,18 @@ def _global_batch(settings: training.Training, compute: running.Compute) -> int:
     return settings.micro_batch_size * settings.gradient_accumulation_steps * processes
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows of an optimizer step, and the most of them that a process handles at once."""
+
+    whole: int
+    micro: int
+
+
 def _training(
-    settings: training.Training, global_batch: int, compute: runfile.Compute
+    settings: training.Training, batch: _Batch, compute: runfile.Compute
 ) -> runfile.TrainingSettings:
-    micro, accumulation = split_batch(global_batch, settings.micro_batch_size, compute.world_size)
+    micro, accumulation = split_batch(batch.whole, batch.micro, compute.world_size)
     return runfile.TrainingSettings(
         method=settings.method,
         lora=runfile.LoraSettings(

@@ -64,7 +64,7 @@ class _Repository:
         disable_progress_bars()
         self.source = source
         self.progress = progress
-        self.api = HfApi(endpoint=_endpoint(), token=_token())
+        self.api = HfApi(endpoint=_endpoint(), token=_token(source.repo))
         self.commit = self._commit()
 
     def _commit(self) -> str:
@@ -242,12 +242,23 @@ def _endpoint() -> str | None:
     return endpoint
 
 
-def _token() -> str | None:
-    """Return the read token; None lets the library look in its usual places."""
+def _token(repo: str) -> str | None:
+    """Return the read token; None lets the library look in its usual places.
+
+    On a cluster each repository may have a token of its own, in a file `<owner>--<name>`.
+    """
+    folder = os.environ.get("UNCENSOR_TOKEN_FOLDER")
+    own = Path(folder) / repo.replace("/", "--") if folder else None
+    if own is not None and own.exists():
+        return _read_token(str(own))
     token = os.environ.get("HF_TOKEN", "").strip()
     path = os.environ.get("HF_TOKEN_PATH")
     if token or not path:
         return token or None
+    return _read_token(path)
+
+
+def _read_token(path: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:

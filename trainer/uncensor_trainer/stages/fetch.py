@@ -14,6 +14,7 @@ from uncensor_trainer.runfile import HttpSource, HubSource, PackageSource, PathS
 from uncensor_trainer.sources import package, path, web
 from uncensor_trainer.sources.cache import Origin, cached
 from uncensor_trainer.sources.checks import Fetched, model_files, refuse_no_data_file
+from uncensor_trainer.sources.shape import model_shape
 from uncensor_trainer.workspace import write_json
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     """
     plan = context.run
     entries: dict[str, Json] = {}
+    shapes: dict[str, dict[str, int] | None] = {}
     total = 0
     for key, model in (("model", plan.model), ("baseline", plan.evaluation.baseline)):
         if model is not None:
             fetched = _model(context, key, model)
             entries[key] = _model_entry(context, fetched)
+            shapes[key] = model_shape(fetched.folder)
             total += fetched.size
     data: dict[str, Json] = {}
     for dataset in plan.datasets:
@@ -49,7 +52,14 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         entries[key] = _data_entry(context, fetched)
         total += fetched.size
     write_json(out / SOURCES, entries)
-    return {"sources": len(entries) - 1 + len(data), "datasets": len(data), "bytes": total}
+    found = shapes.get("model")
+    shape: Json = dict(found.items()) if found else None
+    return {
+        "sources": len(entries) - 1 + len(data),
+        "datasets": len(data),
+        "bytes": total,
+        "model": shape,
+    }
 
 
 def _side_inputs(context: StageContext) -> dict[str, Source]:

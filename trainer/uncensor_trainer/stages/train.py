@@ -265,5 +265,6 @@ def _refuse_early_end(step: int, steps: int, stop: StopFlag) -> None:
     if step < steps:
         raise StopRequested(
             f"Stopped by {stop.name or 'a signal to another process'} after step {step} of "
-            f"{steps}; the state is saved. The same command goes on from there."
+            f"{steps}; the state is saved. The same command goes on from there.",
+            checkpointStep=step,
         )

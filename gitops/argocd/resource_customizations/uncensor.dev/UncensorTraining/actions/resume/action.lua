@@ -1,0 +1,3 @@
+-- Go on from the last checkpoint.
+obj.spec.suspend = false
+return obj

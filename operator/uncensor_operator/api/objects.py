@@ -1,0 +1,44 @@
+"""Objects as the API server has them, read into the API's types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from uncensor_operator.api.problems import Problem
+from uncensor_operator.api.v1alpha1 import UncensorTraining
+from uncensor_operator.errors import SpecError
+
+# The server owns the rest, and newer servers add to it.
+_METADATA = ("name", "namespace", "labels", "annotations", "uid", "generation")
+
+
+def training_of(raw: Mapping[str, Any]) -> UncensorTraining:
+    """Return a run's object, without its status.
+
+    Raises:
+        SpecError: the CRD of the cluster accepts what this release does not know.
+    """
+    metadata = {key: raw["metadata"][key] for key in _METADATA if key in raw["metadata"]}
+    text = json.dumps(
+        {
+            "apiVersion": raw["apiVersion"],
+            "kind": raw["kind"],
+            "metadata": metadata,
+            "spec": raw.get("spec", {}),
+        }
+    )
+    try:
+        return UncensorTraining.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise SpecError(_problems(error)) from error
+
+
+def _problems(error: ValidationError) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(".".join(str(part) for part in one["loc"]), one["msg"])
+        for one in error.errors(include_url=False, include_context=False)
+    )

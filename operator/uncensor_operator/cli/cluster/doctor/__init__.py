@@ -1,0 +1,1 @@
+"""`uncensor doctor`: one module a subject, each a function from a cluster to findings."""

@@ -1,0 +1,1 @@
+"""What drives the passes: kopf's watches, the work queue, the clock."""

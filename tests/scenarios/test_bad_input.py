@@ -1,0 +1,161 @@
+"""Bad input gets a sentence within half a minute, and never disturbs other runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster.errors import ClusterError
+from support.staging import Stage
+
+pytestmark = pytest.mark.cluster
+
+WITH_TOKEN = {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hf", "key": "token"}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        pytest.param(
+            {"compute": {"pool": "no-such"}}, "UnknownPool", ("cpu", "nowhere"), id="unknown pool"
+        ),
+        pytest.param(
+            {"compute": {"pool": "gpus", "gpusPerNode": 8}},
+            "UnknownPool",
+            ("gpusPerNode", "4 GPUs"),
+            id="more GPUs than a node has",
+        ),
+        pytest.param({"model": WITH_TOKEN}, "SecretMissing", ("hf", "Create it"), id="no Secret"),
+        pytest.param(
+            {"workspace": {"existingClaim": "mine"}},
+            "WorkspaceFailure",
+            ("mine", "Create it"),
+            id="no claim",
+        ),
+        pytest.param(
+            {"workspace": {"storageClassName": "no-such-class"}},
+            "WorkspaceFailure",
+            ("no-such-class", "storage class"),
+            id="claim without a class",
+        ),
+        pytest.param(
+            {"reporting": {"wandb": {"project": "p"}}},
+            "NotSupported",
+            ("reporting",),
+            id="what this release cannot do",
+        ),
+        pytest.param(
+            {
+                "training": {"globalBatchSize": 7},
+                "compute": {"pool": "cpu", "nodes": 2, "gpusPerNode": 0},
+            },
+            "InvalidInput",
+            ("global batch of 7",),
+            id="a batch that cannot be divided",
+        ),
+    ],
+)
+def test_bad_input_is_told_with_reason_and_remedy(
+    run: Stage, spec: dict[str, Any], reason: str, words: tuple[str, ...]
+) -> None:
+    run.apply(spec)
+    stalled = run.wait_for("Stalled", seconds=30)
+
+    assert stalled["reason"] == reason
+    assert [word for word in words if word not in stalled["message"]] == []
+    assert run.condition("Ready")["status"] == "False"
+    assert any(one["reason"] == reason and one["type"] == "Warning" for one in run.events())
+
+
+def test_a_claim_for_one_node_cannot_serve_two(run: Stage) -> None:
+    run.space.volume_for("mine")
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "mine"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    run.space.api.create(run.space.path("persistentvolumeclaims"), claim)
+    run.apply(
+        {
+            "workspace": {"existingClaim": "mine"},
+            "compute": {"pool": "cpu", "nodes": 2, "gpusPerNode": 0},
+        }
+    )
+    # hostPath volumes serve any mode; the claim's own word is what counts before it is bound.
+    stalled = run.wait_for("Stalled", seconds=30)
+    assert "ReadWriteMany" in stalled["message"]
+
+
+def test_quota_is_told_and_the_run_goes_on_once_there_is_some(run: Stage) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    run.space.api.create(run.space.path("resourcequotas"), quota)
+    run.apply()
+    stalled = run.wait_for("Stalled", seconds=30)
+    assert stalled["reason"] == "QuotaExceeded"
+    run.space.api.delete(f"{run.space.path('resourcequotas')}/none")
+
+    run.wait_for("Succeeded", seconds=120)
+    assert run.condition("Stalled")["status"] == "False"
+
+
+def test_a_secret_that_comes_later_lets_the_run_go_on(run: Stage) -> None:
+    run.apply({"model": WITH_TOKEN})
+    run.wait_for("Stalled", seconds=30)
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "hf"},
+        "stringData": {"token": "hf_canary0123456789"},
+    }
+    run.stunt("fetch", "cat /var/run/secrets/uncensor/a--b; exit 3\n")
+    run.space.api.create(run.space.path("secrets"), secret)
+    run.wait("a failure that shows the log", lambda: run.stage("fetch").get("failures", 0) > 0, 120)
+
+    text = str(run.status) + str(run.events())
+    assert "[redacted]" in text
+    assert "hf_canary" not in text
+
+
+def test_a_name_that_somebody_else_took_is_told(run: Stage) -> None:
+    foreign = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "run-fetch-1"},
+        "spec": {"suspend": True, "template": {"spec": a_pod()}},
+    }
+    run.space.api.create(run.space.path("jobs", "batch/v1"), foreign)
+    run.apply()
+    stalled = run.wait_for("Stalled", seconds=30)
+    assert "does not belong to this run" in stalled["message"]
+    run.space.kubectl("delete", "job", "run-fetch-1")
+
+    run.wait_for("Succeeded", seconds=90)
+
+
+def a_pod() -> dict[str, Any]:
+    return {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}
+
+
+def test_the_server_refuses_a_bad_manifest_with_a_sentence(run: Stage) -> None:
+    with pytest.raises(ClusterError, match="exactly one of"):
+        run.apply({"model": {"path": "a", "package": {"name": "b", "file": "b/c.gguf"}}})
+
+
+def test_a_broken_run_does_not_disturb_another(run: Stage) -> None:
+    run.apply({"compute": {"pool": "no-such"}})
+    run.wait_for("Stalled", seconds=30)
+    other = Stage(run.space, run.space.volume("other"), name="other")
+    other.apply()
+
+    other.wait_for("Succeeded", seconds=90)
+    assert run.condition("Stalled")["status"] == "True"
