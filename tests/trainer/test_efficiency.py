@@ -77,7 +77,10 @@ def test_a_log_tells_utilisation_goodput_and_what_an_operator_shows(tmp_path):
     first, last = read_lines(log.path)
     assert (first["mfu"], first["step_seconds"], first["data_seconds"]) == (0.25, 2.0, 0.1)
     assert (first["goodput"], last["goodput"]) == (0.4, round(4 / 7, 4))
-    assert log.summary()["mfu"] == 0.25
+    summary = log.summary()
+    assert summary["mfu"] == 0.25
+    assert 0 < summary["goodput"] <= 1
+    assert summary["peakMemoryBytes"] > 0
     line = json.loads(stream.getvalue().splitlines()[-1])
     assert {"step", "total", "loss", "tokens_per_second", "eta_seconds"} < line.keys()
     assert (line["mfu"], line["epoch"], line["learning_rate"], line["grad_norm"]) == (

@@ -46,9 +46,9 @@ def export_model(loop: Loop, training: TrainingSettings, base: Path, out: Path) 
     weight_type = next(loop.model.parameters()).dtype
     sharded = loop.is_deepspeed_enabled and loop.deepspeed.zero_optimization_stage() == SHARDED
     if sharded and not lora and not _renames(loop.model):
-        _write_gathered(loop.model, out)
+        failure = _write_gathered(loop.model, out)
         unset_hf_deepspeed_config()
-        from_main(lambda: _finish(base, out, parameters))
+        from_main(lambda: _finish(base, out, parameters, failure))
         return parameters
     whole = _consolidated(loop, adapter_only=lora) if sharded else None
     # While ZeRO-3 is announced, every model that is loaded here would be sharded too.
@@ -71,14 +71,22 @@ def _renames(model: Any) -> bool:
     return bool(get_checkpoint_conversion_mapping(model.config.model_type))
 
 
-def _write_gathered(model: Any, out: Path) -> None:
-    """Write a sharded model; every process gathers with us, and the main one writes."""
+def _write_gathered(model: Any, out: Path) -> Exception | None:
+    """Write a sharded model; every process gathers, the main one writes.
+
+    Returns:
+        What went wrong while writing: the others must not be left waiting in the middle.
+    """
+    tensors, failure = gathered(model), None
     if dist.is_main():
-        write_shards(out, gathered(model))
-        _save_config(model, out)
-        return
-    for _ in gathered(model):
+        try:
+            write_shards(out, tensors)
+            _save_config(model, out)
+        except Exception as error:  # noqa: BLE001 - raised again once all processes are here
+            failure = error
+    for _ in tensors:
         continue
+    return failure
 
 
 def _consolidated(loop: Loop, *, adapter_only: bool) -> dict[str, torch.Tensor] | None:
@@ -110,9 +118,10 @@ def _save_config(model: Any, out: Path) -> None:
 
 def _save_merged(model: Any, base: Path, out: Path, dtype: torch.dtype) -> None:
     """Merge the adapter as it lies on the disk, so that both exports agree."""
-    lora = model.peft_config["default"]
+    lora, names = model.peft_config["default"], dict(model.get_base_model().named_parameters())
+    needed = {name.replace(".base_layer.", ".") for name in names if ".lora_" not in name}
     try:
-        write_shards(out, merged(base, out / ADAPTER, lora.lora_alpha / lora.r, dtype))
+        write_shards(out, merged(base, out / ADAPTER, lora.lora_alpha / lora.r, dtype, needed))
     except MergeRefused:
         whole = PeftModel.from_pretrained(load_base(base, dtype), out / ADAPTER)
         _save(whole.merge_and_unload(), out, None)
@@ -120,7 +129,9 @@ def _save_merged(model: Any, base: Path, out: Path, dtype: torch.dtype) -> None:
         _save_config(model.get_base_model(), out)
 
 
-def _finish(base: Path, out: Path, parameters: int) -> None:
+def _finish(base: Path, out: Path, parameters: int, failure: Exception | None = None) -> None:
+    if failure is not None:
+        raise failure
     AutoTokenizer.from_pretrained(base, local_files_only=True).save_pretrained(out)
     _make_readable(out)
     verify(out, parameters)
@@ -147,7 +158,9 @@ def verify(folder: Path, parameters: int) -> None:
                 _refuse_bad_tensor(name, tensor)
                 found[name] = tuple(tensor.shape)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(folder, local_files_only=True)
+        )
     if _renames(model):
         faults = _loading_faults(folder)
     else:

@@ -204,6 +204,7 @@ class _SummedLoss(torch.autograd.Function):
             if any(needs):
                 logs_CV.exp_()[torch.arange(len(wanted_C), device=wanted_C.device), wanted_C] -= 1
                 gradients.add(part, work.tail.backward(logs_CV, logits_CV))
+        gradients.forget_inputs()
         ctx.gradients = gradients
         return total
 
@@ -246,6 +247,10 @@ class _Gradients:
                 self.of_weight.addmm_(gradient_CV.T, hidden_CH)
             else:
                 self.of_weight += gradient_CV.T @ hidden_CH
+
+    def forget_inputs(self) -> None:
+        """Let go of weights and hidden values: until the backward pass only gradients stay."""
+        del self._weight, self._hidden
 
     def scaled(self, factor: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Return them times a factor; used once, so they may be overwritten."""

@@ -167,6 +167,7 @@ class TrainingLog:
             "tokens": tokens,
             "tokensPerSecond": round(tokens / seconds, 1) if rows else None,
             "mfu": _mean(_numbers(rows, "mfu")),
+            "goodput": _share_in_steps(rows, seconds),
             "peakMemoryBytes": int(max(_numbers(rows, "peak_memory_bytes"), default=0)),
             "seconds": round(seconds, 1),
         }
@@ -194,6 +195,15 @@ class TrainingLog:
         partial = self._heartbeat.with_name(f".{self._heartbeat.name}.partial")
         partial.write_text(json.dumps({"step": step, "time": time.time()}), encoding="utf-8")
         partial.replace(self._heartbeat)
+
+
+def _share_in_steps(rows: list[dict[str, Json]], seconds: float) -> float | None:
+    """Return the share of the time from first step to last that led on, restarts included."""
+    times = _numbers(rows, "time")
+    if not times:
+        return None
+    first = _number(rows[0], "step_seconds") if "step_seconds" in rows[0] else 0.0
+    return round(min(1.0, seconds / max(times[-1] - times[0] + first, seconds, 1e-6)), 4)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -7,7 +7,7 @@ one at hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +72,29 @@ def gathered(model: Any) -> Iterator[Named]:
         with deepspeed.zero.GatheredParameters([parameter]):
             whole = parameter.detach().to("cpu", copy=True) if dist.is_main() else torch.empty(0)
         yield name, whole.contiguous()
+    kept = model.state_dict().keys()
+    for name, buffer in model.named_buffers():
+        if name in kept:
+            yield name, buffer.detach().to("cpu", copy=True).contiguous()
 
 
 class MergeRefused(Exception):  # noqa: N818 - not an error: somebody else merges then
     """The adapter does not fit the files of the base model tensor by tensor."""
 
 
-def merged(base: Path, adapter: Path, scaling: float, dtype: torch.dtype) -> Iterator[Named]:
+def merged(
+    base: Path, adapter: Path, scaling: float, dtype: torch.dtype, needed: Collection[str] = ()
+) -> Iterator[Named]:
     """Yield the weights of the base model with W + scaling * B A where the adapter changes them.
 
     Raises:
         MergeRefused: before the first tensor, when the adapter changes what is no plain linear
-            layer under the same name in the files.
+            layer under the same name in the files, or they lack a `needed` name.
     """
     low = load_file(adapter / "adapter_model.safetensors")
     changed = {name.removeprefix(_PREFIX).removesuffix(_A) for name in low if name.endswith(_A)}
     files = sorted(base.glob("*.safetensors"))
-    _refuse_misfit(files, low, changed)
+    _refuse_misfit(files, low, changed, needed)
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - not a dict
@@ -100,7 +106,9 @@ def merged(base: Path, adapter: Path, scaling: float, dtype: torch.dtype) -> Ite
                 yield name, weight.to(dtype) if weight.is_floating_point() else weight
 
 
-def _refuse_misfit(files: list[Path], low: dict[str, torch.Tensor], changed: set[str]) -> None:
+def _refuse_misfit(
+    files: list[Path], low: dict[str, torch.Tensor], changed: set[str], needed: Collection[str]
+) -> None:
     shapes: dict[str, list[int]] = {}
     for file in files:
         with safe_open(file, framework="pt") as tensors:
@@ -109,5 +117,5 @@ def _refuse_misfit(files: list[Path], low: dict[str, torch.Tensor], changed: set
         wanted = [low[_PREFIX + module + _B].shape[0], low[_PREFIX + module + _A].shape[1]]
         if shapes.get(f"{module}.weight") != wanted:
             raise MergeRefused(module)
-    if len(low) != 2 * len(changed):
-        raise MergeRefused("the adapter holds more than pairs of low-rank matrices")
+    if len(low) != 2 * len(changed) or not set(needed) <= shapes.keys():
+        raise MergeRefused("more than pairs of matrices, or files that name tensors otherwise")
