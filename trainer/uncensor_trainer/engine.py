@@ -116,7 +116,7 @@ def choose_engine(training: TrainingSettings, split: Split, *, gpu: bool) -> Eng
 def _quickest(precision: str) -> str:
     """Return float32 instead of bf16 where a CPU would only imitate bf16.
 
-    Without its instructions a matrix product took 7 times as long in bf16 (benchmarks/trainer);
+    Without its instructions a matrix product took 6 times as long in bf16 (ADR 22);
     the weights are float32 in either case, so nothing is lost.
     """
     imitated = precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -19,8 +19,9 @@ from uncensor_trainer.data.batches import dealt
 from uncensor_trainer.data.tokenise import MASKED
 from uncensor_trainer.engine import Split
 
-# A forward and backward pass reads all weights and starts every operation once more; as much time
-# as this many tokens take, measured with 135 M parameters on two cores (benchmarks/trainer).
+# A forward and backward pass reads all weights and starts every operation once more. An estimate,
+# not measured: at 10 GB/s and 40 GFLOP/s reading them five times takes as long as 13 tokens, and
+# starting the operations of 30 layers about as long as 40.
 TOKENS_A_PASS_COSTS = 64
 Batch = dict[str, torch.Tensor]
 
