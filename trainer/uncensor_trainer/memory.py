@@ -2,7 +2,8 @@
 
 The plan shows it before anything runs, the trainer before its first step. Where the numbers come
 from: bytes a parameter from facts of AdamW and ZeRO (weights, gradients, a float32 copy and two
-moments); bytes a token from the tensors that a Llama layer keeps for its backward pass, counted in its code.
+moments); bytes a token from the tensors that a Llama layer keeps for its backward pass, counted in
+its code.
 """
 
 from __future__ import annotations
