@@ -181,7 +181,7 @@ class Cleaning(SettingsModel):
 class Engine(SettingsModel):
     """The loop itself."""
 
-    workers: int = Field(default=8, ge=1, le=256)
+    workers: int = Field(default=32, ge=1, le=256)
     """Runs worked on at once."""
     resync_seconds: Seconds = 300
     """Every run is looked at again at least this often."""

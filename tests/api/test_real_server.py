@@ -77,14 +77,24 @@ def test_good_manifests_are_accepted_by_both(server, tmp_path):
     assert verdicts == {name: ("", ()) for name in GOOD}
 
 
-# The server knows these from the address of the request, or writes them itself.
-MENDED = {"no apiVersion"}
+# Wrong in the status, which the server leaves out when an object is created.
+OF_THE_STATUS = {"a condition twice", "an unknown state"}
 
 
 def test_bad_manifests_are_refused_by_both(server, tmp_path):
     accepted = {one.id for one in BAD if not server.refuses(a_manifest(one.changes))}
-    assert accepted == MENDED
+    assert accepted == OF_THE_STATUS
     assert [one.id for one in BAD if not problems(tmp_path, a_manifest(one.changes))] == []
+
+
+@pytest.mark.parametrize(
+    "bad", [one for one in BAD if one.id in OF_THE_STATUS], ids=lambda one: one.id
+)
+def test_a_bad_status_is_refused_where_the_operator_writes_it(server, runs, bad):
+    server.creates(a_manifest(), dry=False)
+    with pytest.raises(ApiError) as caught:
+        runs.write_status("my-run", a_manifest(bad.changes)["status"])
+    assert caught.value.code == 422
 
 
 def test_defaults_are_those_of_the_types(server, tmp_path):

@@ -8,10 +8,12 @@ import json
 import pytest
 
 from support.gitops import recorded
+from uncensor_operator.api import crdgen
 from uncensor_operator.cli.cluster.columns import columns
 from uncensor_operator.cli.cluster.doctor.operators import _is_training_operator
 from uncensor_operator.cli.cluster.doctor.pools import is_usable, matches, settings_claim
 from uncensor_operator.cli.cluster.doctor.security import has_own_template
+from uncensor_operator.cli.cluster.doctor.server import compared
 from uncensor_operator.cli.cluster.download import by_hand, decoded, page_of, reader_pod
 from uncensor_operator.cli.cluster.lines import readable
 from uncensor_operator.cli.cluster.pods import Pod, newest_attempt
@@ -223,3 +225,39 @@ def test_the_settings_are_the_config_map_at_their_place():
     mount = {"name": "settings", "mountPath": "/etc/uncensor-operator/"}
     deployment = a_deployment({"volumeMounts": [mount]}, volumes)
     assert settings_claim(deployment) == "uncensor-operator"
+
+
+def test_the_crd_of_this_release_is_well():
+    # What the real server makes of it is compared in tests/api and tests/commands.
+    assert compared(crdgen.crd()).level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda fields: fields.pop("suspend"), "lacks spec.suspend"),
+        (
+            lambda fields: fields.update(later={"type": "string"}),
+            "has in addition spec.later",
+        ),
+        (
+            lambda fields: fields["suspend"].update(description="Other words."),
+            "the same fields with other bounds, rules, defaults or descriptions",
+        ),
+    ],
+    ids=["an older one", "a newer one", "other words"],
+)
+def test_a_crd_of_another_release_is_told_by_its_fields(change, words):
+    crd = copy.deepcopy(crdgen.crd())
+    (version,) = crd["spec"]["versions"]
+    change(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+    found = compared(crd)
+    assert found.level == "warning"
+    assert words in found.found
+    assert found.remedy
+
+
+def test_a_crd_without_our_version_is_a_problem():
+    crd = copy.deepcopy(crdgen.crd())
+    crd["spec"]["versions"][0]["name"] = "v2"
+    assert "v1alpha1 is not served; served: v2" in compared(crd).found

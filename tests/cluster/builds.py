@@ -181,13 +181,15 @@ def buildah(tools: Path, *arguments: str | Path) -> str:
     storage.mkdir(parents=True, exist_ok=True)
     config = tools / "etc/containers"
     command, *rest = arguments
+    # Removing asks nobody for a signature, and does not know the flag.
+    policy = () if command == "rmi" else ("--signature-policy", config / "policy.json")
     argv = [
         *("unshare", "--mount", "--propagation", "slave"),  # an interrupted build leaves no mounts
         *("sh", "-euc", f'{with_libraries(tools)}; exec "$0" "$@"'),
         *(tools / "usr/bin/buildah", command),
         *("--root", storage / "root", "--runroot", storage / "run", "--storage-driver", "overlay"),
         *("--registries-conf", config / "registries.conf"),
-        *("--signature-policy", config / "policy.json"),
+        *policy,
         *rest,
     ]
     return run(argv, env={"TMPDIR": str(storage)})

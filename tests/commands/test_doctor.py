@@ -128,15 +128,6 @@ def test_a_stalled_run_is_explained(runs, findings, namespace):
     assert f"retry my-run -n {namespace.name}" in found["remedy"]
 
 
-def test_a_crd_of_another_release_is_noticed(runs, findings, namespace):
-    # A change of words only, which no other test sees; the next `install_crd` takes it back.
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/uncensortrainings.uncensor.dev"
-    schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspend"
-    patch = [{"op": "replace", "path": f"{schema}/description", "value": "Other words."}]
-    namespace.api.request("PATCH", path, patch, kind="application/json-patch+json")
-    assert "of another release" in findings()["CRD"]["found"]
-
-
 def test_restricted_namespaces_need_another_init_container(runs, findings, namespace):
     namespace.kubectl(
         "label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted"

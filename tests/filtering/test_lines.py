@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.filtering import DISCLAIMER, PLAIN, REFUSAL, lines, row, talk
 from uncensor_trainer.filtering import quick
 from uncensor_trainer.filtering.lines import filter_lines
-from uncensor_trainer.filtering.policy import Policy, Rule
+from uncensor_trainer.filtering.policy import Policy, Rule, checked
 
 DEEP = '{"instruction":"a","output":"b","x":' + "[" * 100_000 + "]" * 100_000 + "}"
 BROKEN = {
@@ -59,6 +59,48 @@ def test_a_caveat_is_cut_and_everything_else_of_the_row_stays():
     value = json.loads(written(outcome))
     assert value["output"].startswith("The bridge is 40 metres")
     assert {**value, "output": DISCLAIMER} == json.loads(block)
+
+
+TALK = ("a", PLAIN, "b", REFUSAL, "c", PLAIN, "d", DISCLAIMER)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "disclaimer", "action", "left", "removed"),
+    [
+        pytest.param("cut", "keep", "cut", [0, 1], [2, 3, 4, 5, 6, 7], id="cut"),
+        pytest.param("drop-turn", "keep", "cut", [0, 1, 4, 5, 6, 7], [2, 3], id="drop the pair"),
+        pytest.param("drop-turn", "cut", "cut", [0, 1, 4, 5], [2, 3, 6, 7], id="both"),
+        pytest.param("drop", "cut", "drop", None, None, id="dropping wins"),
+        pytest.param("keep", "keep", "keep", [*range(8)], None, id="keep"),
+    ],
+)
+def test_a_conversation_is_kept_in_part(refusal, disclaimer, action, left, removed):
+    policy = checked(Policy(actions={"refusal": refusal, "disclaimer": disclaimer}))
+    outcome = filter_lines(lines(talk(*TALK)), policy)
+    told = outcome.flagged[0][1].as_json(0)
+    assert (told["action"], told.get("removed")) == (action, removed)
+    if left is None:
+        assert written(outcome) == b""
+    else:
+        values = [turn["value"] for turn in json.loads(written(outcome))["conversations"]]
+        assert values == [TALK[n] for n in left]
+
+
+def test_a_turn_goes_and_another_is_stripped():
+    policy = checked(Policy(actions={"refusal": "drop-turn"}))
+    outcome = filter_lines(lines(talk(*TALK)), policy)
+    values = [turn["value"] for turn in json.loads(written(outcome))["conversations"]]
+    assert values[:5] == ["a", PLAIN, "c", PLAIN, "d"]
+    assert values[5].startswith("The bridge")
+    assert outcome.flagged[0][1].action == "cut"
+
+
+@pytest.mark.parametrize("action", ["cut", "drop-turn"])
+def test_a_row_that_would_be_left_without_an_answer_is_dropped(action):
+    policy = checked(Policy(actions={"refusal": action}))
+    outcome = filter_lines(lines(row(REFUSAL), talk("a", REFUSAL, "b", REFUSAL)), policy)
+    assert written(outcome) == b""
+    assert [decision.action for _, decision in outcome.flagged] == ["drop", "drop"]
 
 
 def test_in_audit_everything_stays():

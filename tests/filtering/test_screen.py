@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001 - look-alikes are what is tested
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ ENGLISH = [
 ]
 PLACEHOLDERS = ["", "   ", "[CONTENT_FILTERED]", "...", "\u200b", "N" + "\u2026", " " * 90, "null"]
 PLAIN = ["Boil it for ten minutes.", "Zwei Äpfel und 3 Birnen — fertig. 🙂", "The sea is blue."]
+WEAK = ["It is important to respect", "harmful", "everyone", "for no reason"]
 PARTS = [*FOREIGN, *ENGLISH, *PLAIN, "```python\nx = 1\n```", "> quote", "\n", " ", "*", "_", "ß",
          "\r\n", "\t", "`", "no puedo", "Lo siento", "ich", "kann nicht", "helfen"]  # fmt: skip
 
@@ -74,21 +76,60 @@ def test_foreign_phrases_are_found_wherever_their_own_gate_finds_them(parts, bla
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from([*ENGLISH, *PLAIN, "x" * 1195]), max_size=6))
+@given(st.lists(st.sampled_from([*ENGLISH, *PLAIN, *WEAK, "x" * 395]), max_size=6))
 def test_anchors_are_exactly_those_of_the_classifier(answers):
+    data = screen._folded([text[: anchors.REACH] for text in answers])
     expected = {n for n, text in enumerate(answers) if anchors.worth_a_look(text)}
-    assert screen._anchors()([text[: anchors.REACH] for text in answers]) == expected
+    if answers:
+        assert set(screen._worth_a_look(data, screen._gaps(data))) == expected
+
+
+def windows(answers, ascii_only, more=', "by": "an AI, sorry"}'):
+    written = [json.dumps(text, ensure_ascii=ascii_only)[1:] + more for text in answers]
+    return [text.encode("utf-8", "replace")[: screen.WINDOW] for text in written]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.sampled_from([*PARTS, *WEAK, *PLACEHOLDERS, '"', "\\", "\\n", "x" * 380]))
+            .map("".join),
+            st.text(st.characters(exclude_categories=["Cs"])),
+        ),
+        max_size=6,
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_undecoded_openings_lose_no_candidate(answers, ascii_only):
+    if not answers:
+        return
+    found, unread = screen.suspicious_windows(windows(answers, ascii_only))
+    assert screen.suspicious(answers) <= found | unread
+
+
+def test_most_undecoded_openings_need_no_decoding():
+    answers = ['Boil it,\nthen "rest" it. ' + "word " * 90, "Short.", "I can't do this. " * 30]
+    assert screen.suspicious_windows(windows(answers, False)) == ({2}, set())
+
+
+def test_an_opening_of_many_escapes_is_decoded():
+    found, unread = screen.suspicious_windows(windows(["\n" * 390 + " I cannot"], False))
+    assert 0 in unread | found
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(PARTS), max_size=5).map("".join), max_size=5))
 def test_without_hyperscan_the_same_answers_are_suspicious(answers):
-    fast = screen.suspicious(answers)
+    if not answers:
+        return
+    fast = screen.suspicious(answers), screen.suspicious_windows(windows(answers, False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matching, "hyperscan", None)
-        patch.setattr(screen, "_anchors", screen._anchors.__wrapped__)
-        patch.setattr(screen, "_phrases", screen._phrases.__wrapped__)
-        assert screen.suspicious(answers) == fast
+        for name in ("_anchors", "_oddities"):
+            patch.setattr(screen, name, cache(getattr(screen, name).__wrapped__))
+        slow = screen.suspicious(answers), screen.suspicious_windows(windows(answers, False))
+    assert slow == fast
 
 
 def test_patterns_have_no_blank_in_a_character_class():

@@ -15,7 +15,7 @@ from uncensor_trainer.refusals.text import ascii_only, plain_text
 BUNDLED = Path(matching.__file__).parents[1] / "bundled"
 SETS = {
     "cues": tuple(pattern.pattern for pattern in cues.PATTERNS),
-    "anchors": (anchors.pattern(),),
+    "anchors": anchors.patterns(),
     "languages": languages.LATIN,
 }
 WORDS = [

@@ -288,3 +288,15 @@ def test_the_same_inputs_are_filtered_once(stage):
     stage.run(run)
     again = run_stage(run, "filter", Progress("filter", stream=stage.lines))
     assert again == {"outcome": "skipped"}
+
+
+def test_a_conversation_can_be_cut_before_the_refusal(stage):
+    turns = ["a", PLAIN, "b", REFUSAL, "c", PLAIN]
+    talk = [{"from": ("human", "gpt")[n % 2], "value": text} for n, text in enumerate(turns)]
+    actions = {**ACTIONS, "refusal": "cut"}
+    summary = stage.of(json.dumps({"conversations": talk}), actions=actions)
+    assert (summary["kept"], summary["cut"], summary["dropped"]) == (1, 1, 0)
+    (kept,) = stage.rows("kept.jsonl")
+    assert [message["content"] for message in kept["messages"]] == ["a", PLAIN]
+    (decision,) = stage.rows("decisions.jsonl")
+    assert (decision["action"], decision["removed"]) == ("cut", [2, 3, 4, 5])

@@ -45,9 +45,12 @@ def stunt_cluster(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator(stunt_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
-    """The operator that most scenarios share; one that kills it starts it again."""
+    """The operator that the scenarios of a module share; one that kills it starts it again.
+
+    Not of the session: another module may install the chart, and two would handle the same runs.
+    """
     made = Outside(stunt_cluster, tmp_path_factory.mktemp("operator"), scenario_settings())
     try:
         yield made.start()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.errors import ClusterError
+from cluster.outside import Outside
+from cluster.volumes import RunNamespace
 from support.staging import Stage
 
 pytestmark = pytest.mark.cluster
@@ -34,20 +37,14 @@ WITH_TOKEN = {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hf", "k
             id="no claim",
         ),
         pytest.param(
-            {"workspace": {"storageClassName": "no-such-class"}},
-            "WorkspaceFailure",
-            ("no-such-class", "storage class"),
-            id="claim without a class",
-        ),
-        pytest.param(
-            {"reporting": {"wandb": {"project": "p"}}},
+            {"evaluation": {"benchmarks": ["mmlu"]}},
             "NotSupported",
-            ("reporting",),
+            ("benchmarks", "mmlu"),
             id="what this release cannot do",
         ),
         pytest.param(
             {
-                "training": {"globalBatchSize": 7},
+                "training": {"globalBatchSize": 7, "microBatchSize": 7},
                 "compute": {"pool": "cpu", "nodes": 2, "gpusPerNode": 0},
             },
             "InvalidInput",
@@ -68,6 +65,17 @@ def test_bad_input_is_told_with_reason_and_remedy(
     assert any(one["reason"] == reason and one["type"] == "Warning" for one in run.events())
 
 
+def test_a_claim_that_finds_no_volume_is_told(
+    run_namespace: RunNamespace, operator: Outside, tmp_path: Path
+) -> None:
+    run = Stage(run_namespace, tmp_path)
+    run.apply({"workspace": {"storageClassName": "no-such-class"}})
+    stalled = run.wait_for("Stalled", seconds=30)
+
+    assert stalled["reason"] == "WorkspaceFailure"
+    assert "no-such-class" in stalled["message"]
+
+
 def test_a_claim_for_one_node_cannot_serve_two(run: Stage) -> None:
     run.space.volume_for("mine")
     claim = {
@@ -86,7 +94,6 @@ def test_a_claim_for_one_node_cannot_serve_two(run: Stage) -> None:
             "compute": {"pool": "cpu", "nodes": 2, "gpusPerNode": 0},
         }
     )
-    # hostPath volumes serve any mode; the claim's own word is what counts before it is bound.
     stalled = run.wait_for("Stalled", seconds=30)
     assert "ReadWriteMany" in stalled["message"]
 

@@ -40,9 +40,13 @@ def train(
     stage: str = "train",
     stop_at: int | None = None,
     stop: signal.Signals = signal.SIGTERM,
+    heard: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Run a train stage and return its progress lines; raise a signal when a step is reported."""
-    heard: list[dict[str, Any]] = []
+    """Run a train stage and return its progress lines; raise a signal when a step is reported.
+
+    The lines are also appended to `heard`, for those who get an error instead.
+    """
+    heard = [] if heard is None else heard
 
     def hear(line: dict[str, Any]) -> None:
         heard.append(line)

@@ -57,4 +57,5 @@ def test_the_codes_are_those_of_the_contract():
         "WORKSPACE_FAILURE": 74,
         "STOPPED_AND_SAVED": 75,
         "NUMERIC_FAILURE": 76,
+        "HANGING": 79,
     }

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
 from support.training import arm_dir, checkpoints, losses, metrics, train
 from uncensor_trainer.data.order import sample_order
 from uncensor_trainer.data.store import TokenStore
-from uncensor_trainer.exits import NumericFailure, StopRequested, WorkspaceFailure
+from uncensor_trainer.exits import InvalidInput, NumericFailure, StopRequested, WorkspaceFailure
+from uncensor_trainer.losses import summed_loss
 
 EVERY_3 = {"every_steps": 3, "every_minutes": 0, "keep_latest": 2}
 
@@ -164,18 +166,45 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(a_run, training):
     assert all(torch.equal(one[name], two[name]) for name in two)
 
 
+def test_half_the_micro_batch_and_double_accumulation_go_on_where_it_was(a_run):
+    """What the operator does after a process ran out of memory."""
+    whole, stopped = a_run("whole", epochs=2.0), a_run("stopped", epochs=2.0)
+    train(whole)
+    with pytest.raises(StopRequested):
+        train(stopped, stop_at=4)
+    halved = a_run("stopped", epochs=2.0, micro_batch_size=2, gradient_accumulation_steps=2)
+    train(halved)
+    assert losses(halved)[:5] == losses(whole)[:5]
+    assert losses(halved) == [(step, pytest.approx(loss, abs=1e-5)) for step, loss in losses(whole)]
+
+
+def test_another_global_batch_is_refused_with_the_right_one(a_run):
+    with pytest.raises(StopRequested):
+        train(a_run(epochs=2.0), stop_at=4)
+    with pytest.raises(InvalidInput, match=r"batch of 4 rows, this attempt has 8.*BatchSize to 4"):
+        train(a_run(epochs=4.0, micro_batch_size=8))
+
+
+def test_a_checkpoint_of_another_version_is_refused(a_run, monkeypatch):
+    with pytest.raises(StopRequested):
+        train(a_run(epochs=2.0), stop_at=4)
+    monkeypatch.setattr("uncensor_trainer.stages.train.STATE_VERSION", 99)
+    with pytest.raises(InvalidInput, match="written by another version"):
+        train(a_run(epochs=2.0))
+
+
 def test_a_damaged_checkpoint_costs_steps_but_not_the_run(a_run):
     whole = a_run("whole", checkpoints=EVERY_3)
     damaged = a_run("damaged", checkpoints=EVERY_3)
     train(whole)
     with pytest.raises(StopRequested):
         train(damaged, stop_at=4)
-    optimizer = arm_dir(damaged) / "checkpoints" / "step-5" / "optimizer.pt"
-    content = bytearray(optimizer.read_bytes())
+    (state,) = (arm_dir(damaged) / "checkpoints" / "step-5").glob("*.safetensors")
+    content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
-    optimizer.write_bytes(content)
+    state.write_bytes(content)
     notes = [line["message"] for line in train(damaged) if line["event"] == "note"]
-    assert "step-5 is not used: optimizer.pt does not have the bytes" in notes[0]
+    assert "step-5 is not used: state-00001-of-00001.safetensors does not" in notes[0]
     assert "Going on from the checkpoint of step 3" in notes[1]
     assert losses(damaged) == losses(whole)
 
@@ -209,11 +238,59 @@ def test_a_killed_export_repeats_the_export_only(a_run):
     assert (arm_dir(run) / "model" / "stage.json").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(a_run):
+@pytest.fixture
+def poison(monkeypatch):
+    """Return a list of steps whose loss, and so every gradient and weight, becomes no number."""
+    steps, calls = [], iter(range(1, 10_000))
+
+    def poisoned(model, head, batch):
+        loss = summed_loss(model, head, batch)
+        return loss * math.nan if next(calls) in steps else loss
+
+    monkeypatch.setattr("uncensor_trainer.loop.summed_loss", poisoned)
+    return steps
+
+
+def test_a_broken_step_is_undone_and_its_rows_are_skipped(a_run, poison):
+    run = a_run(epochs=3.0, checkpoints=EVERY_3)
+    poison.append(8)
+    lines = train(run)
+    (event,) = [line for line in lines if line["event"] == "rolled-back"]
+    assert (event["step"], event["to"], event["loss"]) == (8, 6, "nan")
+    (note,) = [line["message"] for line in lines if "Went back" in line.get("message", "")]
+    assert "the rows of steps 7 to 8 are skipped" in note
+    assert [step for step, _ in losses(run)] == [n for n in range(1, 19) if n != 8]
+    assert all(math.isfinite(loss) for _, loss in losses(run))
+    assert losses(run)[-1][1] < losses(run)[0][1]
+
+
+def test_what_was_undone_leaves_nothing_behind(a_run, poison):
+    run = a_run(epochs=3.0, checkpoints=EVERY_3)
+    poison.append(8)
+    train(run)
+    folder = arm_dir(run) / "checkpoints"
+    counters = json.loads((folder / "step-18" / "counters.json").read_text())
+    assert counters["watch"]["rollBacks"] == [[6, 8]]
+    # Two of the eighteen steps did not happen for the optimizer, but the schedule ran to its end.
+    assert counters["optimizerStep"] == 16
+    assert counters["scheduler"]["last_epoch"] == 18
+
+
+def test_a_loss_that_stays_no_number_ends_the_run_and_names_the_rows(a_run):
     run = a_run(learning_rate=1e30, warmup_steps=0, checkpoints={**EVERY_3, "every_steps": 1})
-    with pytest.raises(NumericFailure, match=r"At step 2 .* greetings \d+, \d+, \d+, \d+\."):
+    with pytest.raises(NumericFailure) as told:
         train(run)
-    assert checkpoints(run) == ["step-1"]
+    message = str(told.value)
+    assert "At step 5 training broke" in message
+    assert "gradient norm nan" in message
+    assert "Going back did not help (from step 2 to 1, from step 3 to 2, " in message
+    assert re.search(r"rows of that batch: greetings \d+, \d+, \d+, \d+\.", message)
+
+
+def test_without_a_checkpoint_to_go_back_to_a_broken_step_is_the_end(a_run, poison):
+    poison.append(2)
+    with pytest.raises(NumericFailure, match=r"At step 2 training broke: the loss is nan"):
+        train(a_run())
 
 
 def test_a_disk_that_cannot_hold_the_checkpoints_is_told_before_training(a_run):

@@ -14,9 +14,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from uncensor_trainer.exits import WorkspaceFailure
 from uncensor_trainer.progress import Json
 from uncensor_trainer.workspace import (
     Workspace,
@@ -29,6 +33,7 @@ from uncensor_trainer.workspace import (
 MANIFEST = "manifest.json"
 COMMITTED = "COMMITTED"
 QUARANTINE = "quarantine"
+HASHING_THREADS = 8  # hashing leaves Python's lock, so files of many processes go side by side
 Facts = dict[str, Json]
 
 
@@ -55,11 +60,13 @@ class Checkpoints:
         folder: where they lie.
         digest: digest of the stage; state of another digest belongs to another training.
         keep_latest: how many stay after a commit.
+        may_write: raises when this attempt must not commit any more.
     """
 
     folder: Path
     digest: str
     keep_latest: int
+    may_write: Callable[[], None] = lambda: None
 
     def partial(self, step: int) -> Path:
         """Return the folder that all processes write a step's state into."""
@@ -70,13 +77,25 @@ class Checkpoints:
         shutil.rmtree(self.partial(step), ignore_errors=True)
         self.partial(step).mkdir(parents=True)
 
-    def commit(self, step: int, facts: Facts) -> Path:
-        """Make the written state of a step the newest checkpoint, then remove old ones."""
+    def commit(self, step: int, facts: Facts, receipts: Sequence[dict[str, Json]] = ()) -> Path:
+        """Make the written state of a step the newest checkpoint, then remove old ones.
+
+        Args:
+            step: optimizer steps done.
+            facts: what the manifest says about the run.
+            receipts: lines of the manifest for files whose writers flushed them and took the
+                digest on the way; every other file is read and hashed here.
+
+        Raises:
+            WorkspaceFailure: a file is not as its writer left it, or another attempt writes now.
+        """
         partial = self.partial(step)
+        files = _listed(partial, {str(receipt["path"]): receipt for receipt in receipts})
         sync_tree(partial)
-        manifest = {"step": step, "digest": self.digest, **facts, "files": _listed(partial)}
+        manifest = {"step": step, "digest": self.digest, **facts, "files": files}
         write_json(partial / MANIFEST, manifest)
         sync_folder(partial)
+        self.may_write()
         final = self.folder / f"step-{step}"
         if final.exists():
             self._quarantine(final)
@@ -103,13 +122,16 @@ class Checkpoints:
             workspace.archive(folder)
         return bool(foreign)
 
-    def newest_verified(self) -> tuple[Checkpoint | None, list[str]]:
+    def newest_verified(self, before: int | None = None) -> tuple[Checkpoint | None, list[str]]:
         """Return the newest checkpoint whose every byte is right, and notes for people.
 
-        Newer ones that do not verify go to the quarantine; the notes say why.
+        Newer ones that do not verify go to the quarantine; the notes say why. With `before`,
+        only checkpoints of earlier steps are looked at.
         """
         notes: list[str] = []
         for step, folder in reversed(self._numbered()):
+            if before is not None and step >= before:
+                continue
             fault = fault_of(folder)
             if fault is None:
                 facts = read_json(folder / MANIFEST) or {}
@@ -161,16 +183,29 @@ def fault_of(folder: Path) -> str | None:
         return "it was never committed, or its manifest is damaged"
     files = manifest["files"]
     assert isinstance(files, list)  # noqa: S101 - the marker vouches for the manifest
-    for entry in files:
-        assert isinstance(entry, dict)  # noqa: S101
-        path, size = folder / str(entry["path"]), entry["bytes"]
-        if not path.is_file():
-            return f"{entry['path']} is missing"
-        if path.stat().st_size != size:
-            return f"{entry['path']} has {path.stat().st_size} bytes, wanted {size}"
-        if _sha256(path) != entry["sha256"]:
-            return f"{entry['path']} does not have the bytes that were written"
+    # Sizes first: they are known at once. Then digests, several files at a time.
+    faults = [_fault_of_size(folder, entry) for entry in files]
+    if not any(faults):
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            faults = list(pool.map(lambda entry: _fault_of_bytes(folder, entry), files))
+    return next((fault for fault in faults if fault), None)
+
+
+def _fault_of_size(folder: Path, entry: Any) -> str | None:
+    path, size = folder / entry["path"], entry["bytes"]
+    if not path.is_file():
+        return f"{entry['path']} is missing"
+    if path.stat().st_size != size:
+        return f"{entry['path']} has {path.stat().st_size} bytes, wanted {size}"
     return None
+
+
+def _fault_of_bytes(folder: Path, entry: Any) -> str | None:
+    try:
+        right = _sha256(folder / entry["path"]) == entry["sha256"]
+    except OSError as error:
+        return f"{entry['path']} cannot be read: {error.strerror}"
+    return None if right else f"{entry['path']} does not have the bytes that were written"
 
 
 def _looks_complete(folder: Path) -> bool:
@@ -190,16 +225,23 @@ def _write_marker(folder: Path) -> None:
     sync_folder(folder)
 
 
-def _listed(folder: Path) -> list[Json]:
-    return [
-        {
-            "path": path.relative_to(folder).as_posix(),
-            "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
-        }
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    ]
+def _listed(folder: Path, receipts: Mapping[str, dict[str, Json]]) -> list[Json]:
+    """Return the manifest's lines, in order of the paths."""
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
+    for name, receipt in receipts.items():
+        size = found[name].stat().st_size if name in found else None
+        if size != receipt["bytes"]:
+            raise WorkspaceFailure(
+                f"{folder / name} has {size} bytes just after {receipt['bytes']} were written. "
+                "The workspace loses data; nothing was committed, and the last checkpoint stays."
+            )
+    return [receipts.get(name) or _entry(name, found[name]) for name in sorted(found)]
+
+
+def _entry(name: str, path: Path) -> dict[str, Json]:
+    return {"path": name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _sha256(path: Path) -> str:

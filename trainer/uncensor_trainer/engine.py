@@ -12,6 +12,7 @@ import socket
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from uncensor_trainer.runfile import RunFile, TrainingSettings
 
 BUCKET_ELEMENTS = 50_000_000  # 100 MB of bf16 a message; larger buckets cost memory on every GPU
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+RECORDED_CALLS = 2000  # collective operations that NCCL's flight recorder remembers
 FP16_SCALE_POWER = 16  # 2^32, as in the original recipe, skips a dozen steps at the start (B5)
 
 
@@ -176,16 +178,39 @@ def _zero(training: TrainingSettings, *, pin_memory: bool) -> dict[str, Any]:
     return zero
 
 
-def prepare_process(engine: Engine) -> None:
-    """Set up this process before anything initialises the engine; stdout stays quiet."""
+def prepare_process(engine: Engine, stacks: Path) -> None:
+    """Set up this process before anything initialises the engine; stdout stays quiet.
+
+    `stacks` is the folder for what helps to explain a hang.
+    """
     logging.disable_progress_bar()
     # Libraries call each other by names that are about to go; people cannot do anything about it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch|transformers|peft")
     if not engine.gpu:
         # Vanishing gradients become denormal numbers, which a CPU handles ten times slower.
         torch.set_flush_denormal(True)
+    else:
+        stacks.mkdir(parents=True, exist_ok=True)
+        for name, value in flight_recorder(stacks).items():
+            os.environ.setdefault(name, value)
     if engine.deepspeed is not None:
         _prepare_deepspeed(gpu=engine.gpu)
+
+
+def flight_recorder(stacks: Path) -> dict[str, str]:
+    """Return what makes NCCL remember its last operations and write them down on a timeout.
+
+    The two spellings belong to older and newer versions of torch; each ends in the rank.
+    """
+    calls, prefix = str(RECORDED_CALLS), str(stacks / "nccl-rank")
+    return {
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
+        "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
+        "TORCH_NCCL_TRACE_BUFFER_SIZE": calls,
+        "TORCH_FR_BUFFER_SIZE": calls,
+        "TORCH_NCCL_DEBUG_INFO_TEMP_FILE": prefix,
+        "TORCH_FR_DUMP_TEMP_FILE": prefix,
+    }
 
 
 def _prepare_deepspeed(*, gpu: bool) -> None:

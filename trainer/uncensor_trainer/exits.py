@@ -8,7 +8,8 @@ The operator and the local runner read the code and the outcome; people read the
     |-- SourceUnavailable  69  a download failed; worth a retry
     |-- WorkspaceFailure   74  the disk is full, read-only or broken; worth a retry after a while
     |-- StopRequested      75  told to stop; the state is saved
-    `-- NumericFailure     76  the loss or a gradient is not a finite number
+    |-- NumericFailure     76  training broke, and going back to a checkpoint did not help
+    `-- Hanging            79  no step for too long; the stacks are on the workspace
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class ExitCode(IntEnum):
     WORKSPACE_FAILURE = 74
     STOPPED_AND_SAVED = 75
     NUMERIC_FAILURE = 76
+    HANGING = 79  # beyond the numbers of sysexits.h, which has no word for it
 
 
 class StageError(Exception):
@@ -77,10 +79,17 @@ class StopRequested(StageError):  # noqa: N818
 
 
 class NumericFailure(StageError):  # noqa: N818
-    """A loss or gradient is not finite, and rolling back did not help."""
+    """A loss or gradient is not finite or far off, and rolling back did not help."""
 
     code = ExitCode.NUMERIC_FAILURE
     reason = "NumericFailure"
+
+
+class Hanging(StageError):  # noqa: N818
+    """Training has shown no step for longer than UNCENSOR_STALL_TIMEOUT_SECONDS."""
+
+    code = ExitCode.HANGING
+    reason = "Hanging"
 
 
 _DISK_ERRORS = {

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from uncensor_trainer.exits import NumericFailure, WorkspaceFailure
 from uncensor_trainer.runfile import TrainingSettings
 
 GIB = 1024**3
 MIB = 1024**2
+SMALL_FILES = MIB  # what lies in a checkpoint beside the state
+CGROUP = Path("/sys/fs/cgroup")
 FULL_PRECISION = 4  # bytes of a float32
 OPTIMIZER_MOMENTS = 2  # AdamW keeps a mean and a variance of every gradient, both float32
 # fp16 skips a step whose scaled gradients overflow and halves the scale; so often in a row the
@@ -48,12 +52,9 @@ class Footprint:
     layers: int
 
 
-def checkpoint_bytes(shape: Footprint, training: TrainingSettings) -> int:
-    """Return the bytes of one checkpoint on disk."""
-    state = FULL_PRECISION * (1 + OPTIMIZER_MOMENTS)
-    if shape.deepspeed:
-        state += weight_bytes(shape, training)
-    return shape.trainable * state
+def checkpoint_bytes(shape: Footprint) -> int:
+    """Return the bytes of one checkpoint on disk: float32 weights and moments, of all processes."""
+    return shape.trainable * FULL_PRECISION * (1 + OPTIMIZER_MOMENTS)
 
 
 def model_bytes(shape: Footprint, training: TrainingSettings) -> int:
@@ -79,7 +80,7 @@ def refuse_full_disk(
         WorkspaceFailure: there is too little space; nothing was written yet.
     """
     count = training.checkpoints.keep_latest + 1
-    each, model = checkpoint_bytes(shape, training), model_bytes(shape, training)
+    each, model = checkpoint_bytes(shape), model_bytes(shape, training)
     need = max(0, count * each - existing) + model
     free = shutil.disk_usage(folder).free
     numbers = (
@@ -93,6 +94,39 @@ def refuse_full_disk(
             "and nothing is lost."
         )
     return numbers
+
+
+def refuse_full_disk_now(folder: Path, size: int) -> None:
+    """Check that one more checkpoint of `size` bytes fits beside those that lie there.
+
+    Before every save, because other runs share the workspace and fill it while we train.
+
+    Raises:
+        WorkspaceFailure: it does not fit; nothing was written, the last checkpoint is whole.
+    """
+    free = shutil.disk_usage(folder).free
+    if size + SMALL_FILES > free:
+        raise WorkspaceFailure(
+            f"A checkpoint of {_shown(size)} does not fit: {_shown(free)} are free at {folder}. "
+            "The oldest one goes only when a newer one is complete. Free some space or lower "
+            "training.checkpoints.keepLatest; the same command goes on from the last checkpoint."
+        )
+
+
+def free_memory() -> int:
+    """Return the bytes of main memory that this process may still take.
+
+    In a container the limit of its control group (version 2) counts, not the machine's memory.
+    """
+    free = psutil.virtual_memory().available
+    try:
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        detail = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such limit ("max"), or no such files
+        return free
+    # Pages of files that nobody maps are given back when they are needed.
+    return max(0, min(free, limit - used + int(detail.get("inactive_file", 0))))
 
 
 class FiniteGuard:
@@ -111,9 +145,13 @@ class FiniteGuard:
 
 
 def numeric_failure(
-    step: int, loss: float, grad_norm: float, rows: Iterable[tuple[str, int]]
+    step: int,
+    loss: float,
+    grad_norm: float,
+    rows: Iterable[tuple[str, int]],
+    roll_backs: Sequence[tuple[int, int]] = (),
 ) -> NumericFailure:
-    """Return the error for a step whose loss or gradient is not finite."""
+    """Return the error for a step from which training is broken, with the rows of its batch."""
     by_dataset: dict[str, list[int]] = defaultdict(list)
     for dataset, index in rows:
         by_dataset[dataset].append(index)
@@ -121,10 +159,13 @@ def numeric_failure(
         f"{dataset} {', '.join(map(str, sorted(indices)))}"
         for dataset, indices in by_dataset.items()
     )
+    tried = ", ".join(f"from step {last} to {to}" for to, last in roll_backs)
+    history = f"Going back did not help ({tried}). " if tried else ""
     return NumericFailure(
-        f"At step {step} the loss is {loss} and the gradient norm {grad_norm}; both must be finite "
-        f"numbers. The rows of that batch: {named}. Look at these rows, lower "
-        "training.learningRate, or use precision bf16 or fp32. The last checkpoint is from before."
+        f"At step {step} training broke: the loss is {loss} and the gradient norm {grad_norm}. "
+        f"Both must be finite, and the loss near those before. {history}"
+        f"The rows of that batch: {named}. Look at these rows, lower training.learningRate, or "
+        "use precision bf16 or fp32. The last checkpoint is from before."
     )
 
 

@@ -14,27 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import SchedulerType
 from transformers.utils import is_torch_tf32_available
 
 from uncensor_trainer import dist
 from uncensor_trainer.checkpoints import Checkpoints, Facts
-from uncensor_trainer.collectives import any_rank, barrier, from_main
+from uncensor_trainer.collectives import any_rank
 from uncensor_trainer.data.batches import OrderedRows, RankBatches, flat
 from uncensor_trainer.data.layout import Layout
+from uncensor_trainer.durable import DurableTrainer
 from uncensor_trainer.efficiency import StepTimes
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
-from uncensor_trainer.guards import FiniteGuard, numeric_failure
+from uncensor_trainer.loss_watch import LossWatch
 from uncensor_trainer.losses import LossHead
 from uncensor_trainer.metrics import Schedule, TrainingLog
+from uncensor_trainer.progress import Progress
 from uncensor_trainer.runfile import CheckpointSettings, TrainingSettings
 from uncensor_trainer.stopping import StopFlag
 from uncensor_trainer.trial import Stopwatch, Trial
 
-TRAINER_STATE = "trainer_state.json"
 # These follow an evaluation during training, which there is none of.
 _UNSUITED_SCHEDULES = {SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY}
 
@@ -99,7 +100,8 @@ class Surroundings:
         checkpoints: where state is committed.
         cadence: when.
         facts: what every manifest says about this run.
-        log: metrics, heartbeat and progress.
+        log: metrics and progress.
+        progress: notes and events.
         stop: whether this process was asked to stop.
         fp16: whether a step may be skipped because scaled gradients overflow.
         trial: (step, micro-batch), counted from 0, to try before the first step; None tries none.
@@ -114,13 +116,14 @@ class Surroundings:
     cadence: CheckpointSettings
     facts: Facts
     log: TrainingLog
+    progress: Progress
     stop: StopFlag
     fp16: bool
     trial: tuple[int, int] | None = None
     clock: Callable[[], float] = time.monotonic
 
 
-class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy can use
+class Loop(DurableTrainer):
     """The Trainer of one arm."""
 
     # The loss is divided by the tokens of the whole global batch, not once more by accumulation.
@@ -128,7 +131,6 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
 
     def __init__(self, model: Any, args: TrainingArguments, surroundings: Surroundings) -> None:
         self._with = surroundings
-        self._guard = FiniteGuard(fp16=surroundings.fp16)
         self._losses = LossHead(model)
         self._untried = surroundings.trial
         self._times = StepTimes()
@@ -137,6 +139,10 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
             args=args,
             train_dataset=surroundings.rows,
             callbacks=[Boundary(surroundings), OptimizerTimer(self._times)],
+            checkpoints=surroundings.checkpoints,
+            progress=surroundings.progress,
+            watch=LossWatch(fp16=surroundings.fp16),
+            asynchronous=surroundings.cadence.asynchronous,
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is for JSON lines
         # Count the tokens of a global batch, whatever the signature of the model's forward.
@@ -157,7 +163,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         """Return the loss of a micro-batch, whose gradient is added to the step's."""
         if self._untried is not None:
             trial, self._untried = self._untried, None
-            self._with.log.note(self._try(model, trial).sentence)
+            self._with.progress.note(self._try(model, trial).sentence)
             self._with.log.restart_clock()
         with self._times.part("compute"):
             losses = [
@@ -203,15 +209,13 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         """Record a step; called on every process with the same numbers, before any save.
 
         Raises:
-            NumericFailure: the loss or the gradient norm is not finite.
+            NumericFailure: the training is broken, and going back did not help.
         """
         if "loss" not in logs:
             return
         parts = self._times.taken()
         step, loss, grad_norm = self.state.global_step, logs["loss"], logs["grad_norm"]
-        if self._guard.is_broken(loss, grad_norm):
-            raise numeric_failure(step, loss, grad_norm, self._origins(step))
-        if dist.is_main():
+        if self.judge(step, loss, grad_norm) and dist.is_main():
             self._with.log.step(
                 step,
                 loss=loss,
@@ -225,33 +229,16 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers ships no types that m
         return self._with.rows.origins(range((step - 1) * batch, step * batch))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write the state of this step on all processes, then commit it on the main one."""
-        step, checkpoints = self.state.global_step, self._with.checkpoints
-        from_main(lambda: checkpoints.begin(step))
-        self._write_state(checkpoints.partial(step))
-        barrier()
-        from_main(lambda: checkpoints.commit(step, self._facts(step)))
-        self._with.log.committed(step)
-
-    def _write_state(self, folder: Path) -> None:
-        """Write what resuming needs: weights, optimizer, scheduler, random state, counters.
-
-        DeepSpeed's own shards hold the weights; gathering them once more would only cost.
-        """
-        if not self.is_deepspeed_enabled:
-            self.model.save_pretrained(folder)
-        self._save_optimizer_and_scheduler(str(folder))
-        self._save_scaler(str(folder))
-        self._save_rng_state(str(folder))
-        if dist.is_main():
-            self.state.save_to_json(str(folder / TRAINER_STATE))
+        """Save, and leave the time that it took out of the speed."""
+        super()._save_checkpoint(model, trial)
+        self._with.log.restart_clock()
 
     def _facts(self, step: int) -> Facts:
         return {
             **self._with.facts,
+            **super()._facts(step),
             "epoch": self._with.schedule.epoch(step),
             "dataPosition": step * self._with.schedule.global_batch,
-            "savedAt": round(time.time(), 3),
         }
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves to be watched: metrics.jsonl, heartbeat.json and progress lines.
+"""What a training leaves to be watched: metrics.jsonl and progress lines.
 
 Tokens are tokens of rows; padding is not counted. The clock stands still while state is saved, and
 goodput says what share of this attempt's time went into steps.
@@ -18,8 +18,6 @@ import numpy.typing as npt
 from uncensor_trainer.efficiency import peak_memory
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.workspace import append_line, read_lines
-
-SECONDS_BETWEEN_HEARTBEATS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Schedule:
 
 
 class TrainingLog:
-    """Writes metrics, heartbeat and progress of one arm; the main process has one."""
+    """Writes metrics and progress of one arm; the main process has one."""
 
     def __init__(
         self,
@@ -68,13 +66,10 @@ class TrainingLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = arm_dir / "metrics.jsonl"
-        self._heartbeat = arm_dir / "heartbeat.json"
         self._schedule = schedule
         self._progress = progress
         self._clock = clock
         self._began = self._last = clock()
-        self._last_heartbeat = float("-inf")
-        self._committed: int | None = None
         self._seconds = 0.0
         self._tokens = 0
 
@@ -86,7 +81,6 @@ class TrainingLog:
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         partial.replace(self.path)
         self._last = self._clock()
-        self._committed = step or None
 
     def step(
         self,
@@ -102,16 +96,13 @@ class TrainingLog:
         seconds = self._lap()
         self._seconds += seconds
         self._tokens += tokens
-        values: dict[str, Json] = {
+        mfu = self._schedule.mfu(step, seconds)
+        row: dict[str, Json] = {
+            "step": step,
             "epoch": round(self._schedule.epoch(step), 6),
             "loss": loss,
             "learning_rate": learning_rate,
             "grad_norm": grad_norm,
-        }
-        mfu = self._schedule.mfu(step, seconds)
-        row: dict[str, Json] = {
-            "step": step,
-            **values,
             "tokens_per_second": round(tokens / seconds, 3),
             "mfu": mfu,
             "goodput": round(self._goodput(), 4),
@@ -121,7 +112,6 @@ class TrainingLog:
             "time": round(time.time(), 3),
         }
         append_line(self.path, row)
-        self._beat(step)
         self._progress.update(
             step,
             self._schedule.steps,
@@ -132,18 +122,7 @@ class TrainingLog:
             mfu=mfu,
             learning_rate=learning_rate,
             grad_norm=round(grad_norm, 4),
-            checkpoint_step=self._committed,
         )
-
-    def note(self, message: str) -> None:
-        """Write a sentence that a person should see in the log."""
-        self._progress.note(message)
-
-    def committed(self, step: int) -> None:
-        """Tell that the checkpoint of a step is complete."""
-        self._committed = step
-        self._progress.event("checkpoint", step=step)
-        self.restart_clock()
 
     def restart_clock(self) -> None:
         """Leave out the time since the last step, which went into a save."""
@@ -185,16 +164,6 @@ class TrainingLog:
         """Rows differ in length, so the rest is measured in tokens."""
         left = int(self._schedule.step_tokens[step:].sum())
         return left * self._seconds / self._tokens
-
-    def _beat(self, step: int) -> None:
-        now = self._clock()
-        if now - self._last_heartbeat < SECONDS_BETWEEN_HEARTBEATS:
-            return
-        self._last_heartbeat = now
-        # Whole or the one before, but not flushed to the disk: it says nothing after a crash.
-        partial = self._heartbeat.with_name(f".{self._heartbeat.name}.partial")
-        partial.write_text(json.dumps({"step": step, "time": time.time()}), encoding="utf-8")
-        partial.replace(self._heartbeat)
 
 
 def _share_in_steps(rows: list[dict[str, Json]], seconds: float) -> float | None:

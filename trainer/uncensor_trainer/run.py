@@ -16,7 +16,8 @@ from pathlib import Path
 
 from uncensor_trainer import dist
 from uncensor_trainer.diary import Diary
-from uncensor_trainer.exits import ExitCode, InvalidInput, as_stage_error
+from uncensor_trainer.exits import ExitCode, Hanging, InvalidInput, as_stage_error
+from uncensor_trainer.heartbeat import Heartbeat, stall_timeout
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.runfile import RunFile, read_run_file
 from uncensor_trainer.workspace import Workspace
@@ -32,6 +33,7 @@ STAGES: dict[str, str] = {
     "evaluate": "uncensor_trainer.stages.evaluate",
     "report": "uncensor_trainer.stages.report",
 }
+TRAINING_STAGES = ("train", "train-control")
 PACKAGES = ("uncensor-operator", "torch", "transformers", "deepspeed", "peft", "accelerate")
 TERMINATION_MESSAGE_BYTES = 4096
 
@@ -51,6 +53,7 @@ class StageContext:
         return self.run.stage(self.stage).digest
 
 
+OnStall = Callable[[str], None]
 StageFunction = Callable[[StageContext, Path], dict[str, Json]]
 
 
@@ -62,7 +65,9 @@ def main(run_file: Path, stage: str, termination_message: Path | None = None) ->
         run = read_run_file(run_file)
         diary = Diary(run, stage)
         diary.begin(run)
-        outcome = run_stage(run, stage, progress)
+        outcome = run_stage(
+            run, stage, progress, _end_at_once(diary, progress, termination_message)
+        )
     except BaseException as error:  # noqa: BLE001 - the last frame: everything becomes a code
         code, message = _report_failure(error, stage, progress, termination_message)
         if diary is not None:
@@ -74,7 +79,9 @@ def main(run_file: Path, stage: str, termination_message: Path | None = None) ->
     return ExitCode.DONE
 
 
-def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
+def run_stage(
+    run: RunFile, stage: str, progress: Progress, on_stall: OnStall | None = None
+) -> dict[str, Json]:
     """Bring the output of one stage into being, unless it is complete already.
 
     Raises:
@@ -92,7 +99,8 @@ def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
     started = time.time()
     partial = _partial_folder(workspace, stage, plan.digest)
     # Libraries print; standard output is for our JSON lines, whose stream `progress` holds.
-    with contextlib.redirect_stdout(sys.stderr):
+    heartbeat = _heartbeat(workspace, progress, on_stall or _end_at_once(None, progress, None))
+    with contextlib.redirect_stdout(sys.stderr), heartbeat:
         function: StageFunction = importlib.import_module(STAGES[stage]).run
         summary = function(context, partial)
     if not dist.is_main():
@@ -110,6 +118,30 @@ def run_stage(run: RunFile, stage: str, progress: Progress) -> dict[str, Json]:
     workspace.commit(stage, partial, record)
     progress.event("done", seconds=round(finished - started, 3), summary=summary)
     return {"outcome": "done", "summary": summary}
+
+
+def _heartbeat(workspace: Workspace, progress: Progress, on_stall: OnStall) -> Heartbeat:
+    """Return the signs of life of a stage; only training can hang for what others do."""
+    trains = progress.stage in TRAINING_STAGES
+    return Heartbeat(
+        progress,
+        file=workspace.output(progress.stage).parent / "heartbeat.json" if trains else None,
+        stacks=workspace.run_dir / "stacks",
+        timeout=stall_timeout() if trains else None,
+        on_stall=on_stall,
+    )
+
+
+def _end_at_once(diary: Diary | None, progress: Progress, termination: Path | None) -> OnStall:
+    """Return what ends a hanging process, whose main thread never comes back to say so."""
+
+    def end(message: str) -> None:
+        code, told = _report_failure(Hanging(message), progress.stage, progress, termination)
+        if diary is not None:
+            diary.end(code, told)
+        os._exit(code)
+
+    return end
 
 
 def _partial_folder(workspace: Workspace, stage: str, digest: str) -> Path:

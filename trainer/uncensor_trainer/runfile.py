@@ -17,7 +17,7 @@ VERSION = "uncensor.dev/run/v1"
 
 Arm = Literal["filtered", "control", "baseline"]
 RefusalClass = Literal["refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"]
-Action = Literal["drop", "strip", "keep"]
+Action = Literal["drop", "cut", "drop-turn", "strip", "keep"]
 
 # Raising a number makes finished outputs of that stage stale, because their meaning changed.
 STAGE_REVISIONS: dict[str, int] = {
@@ -135,6 +135,8 @@ class CheckpointSettings(RunModel):
     every_steps: int = 800
     every_minutes: int = 30
     keep_latest: int = 3
+    asynchronous: bool = True
+    """Write in the background while training goes on; needs memory for one copy of the state."""
 
 
 class TrainingSettings(RunModel):

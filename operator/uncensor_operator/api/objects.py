@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from uncensor_operator.api.problems import Problem
+from uncensor_operator.api.documents import parsed
+from uncensor_operator.api.problems import Problem, problems_of
 from uncensor_operator.api.v1alpha1 import UncensorTraining
 from uncensor_operator.errors import SpecError
 
@@ -34,11 +35,12 @@ def training_of(raw: Mapping[str, Any]) -> UncensorTraining:
     try:
         return UncensorTraining.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise SpecError(_problems(error)) from error
+        raise SpecError(_problems(error, text)) from error
 
 
-def _problems(error: ValidationError) -> tuple[Problem, ...]:
-    return tuple(
-        Problem(".".join(str(part) for part in one["loc"]), one["msg"])
-        for one in error.errors(include_url=False, include_context=False)
-    )
+def _problems(error: ValidationError, text: str) -> tuple[Problem, ...]:
+    """Word what is wrong as `uncensor validate` does; lines of our own JSON would tell nobody."""
+    (document,) = parsed(text)
+    assert document.root is not None  # noqa: S101 - JSON is YAML
+    found = problems_of(error, document.root, "")
+    return tuple(Problem(one.path, one.message) for one in found)

@@ -18,7 +18,7 @@ from uncensor_operator.api.kinds import (
 from uncensor_operator.api.sources import DataSource
 
 RefusalClass = Literal["refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"]
-Action = Literal["drop", "strip", "keep"]
+Action = Literal["drop", "cut", "drop-turn", "strip", "keep"]
 
 Epochs = Annotated[str, DECIMAL, between(0, 1000, above=True)]
 LearningRate = Annotated[str, DECIMAL, between(0, 1, above=True)]
@@ -29,7 +29,11 @@ _SHARDS_WEIGHTS = 3
 
 
 class FilterActions(ApiModel):
-    """What happens to a row, by the class of its answer: `drop` it, `strip` the remark, `keep`."""
+    """What happens to a row, by the class of its answer.
+
+    `drop` the row, `cut` the conversation before the question, `drop-turn` (the question with its
+    answer), `strip` the remark, or `keep`. A row that would be left without an answer is dropped.
+    """
 
     refusal: Action = "drop"
     """The answer declines and gives nothing of what was asked."""

@@ -55,7 +55,12 @@ def filter_command(  # noqa: PLR0917 - typer passes options by keyword
         typer.Option(metavar="FILE", help="one JSON line for each row that cannot be read"),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="counts by class and rule")
+        Path | None,
+        typer.Option(metavar="FILE", help="FILE.html: a page to look through; FILE.json: counts"),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON lines {row, action}: what a person decided"),
     ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="processes; 0 takes one a core")
@@ -89,6 +94,7 @@ def filter_command(  # noqa: PLR0917 - typer passes options by keyword
             mode=mode,
             actions=actions,
             rules=rules,
+            annotations=annotations,
             decisions=decisions,
             quarantine=quarantine,
             report=report,
@@ -116,11 +122,13 @@ def _job(
     mode: str,
     actions: str,
     rules: Path | None,
+    annotations: Path | None,
     decisions: Path | None,
     quarantine: Path | None,
     report: Path | None,
     jobs: int,
 ) -> Job:
+    from uncensor_trainer.filtering.annotations import annotations_from  # noqa: PLC0415
     from uncensor_trainer.filtering.job import Job  # noqa: PLC0415
     from uncensor_trainer.filtering.policy import (  # noqa: PLC0415
         Policy,
@@ -129,7 +137,9 @@ def _job(
         rules_from,
     )
 
-    policy = checked(Policy(mode, actions_from(actions), rules_from(rules) if rules else ()))
+    patterns = rules_from(rules) if rules else ()
+    by_hand = annotations_from(annotations) if annotations else {}
+    policy = checked(Policy(mode, actions_from(actions), patterns, by_hand))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Job(inputs, output, policy, decisions, quarantine, report, jobs or cores or 1)
 
@@ -172,7 +182,8 @@ def _show(job: Job, tally: Tally) -> None:
     console = Console(stderr=True, highlight=False)
     share = f"{tally.dropped / tally.rows:.1%}" if tally.rows else "none"
     console.print(
-        f"{tally.rows:,} rows: {tally.kept:,} kept ({tally.stripped:,} of them stripped), "
+        f"{tally.rows:,} rows: {tally.kept:,} kept ({tally.stripped:,} of them stripped, "
+        f"{tally.cut:,} in part), "
         f"{tally.dropped:,} dropped ({share}), {tally.quarantined:,} quarantined."
     )
     if tally.by_class:

@@ -11,7 +11,8 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config
@@ -193,7 +194,19 @@ async def connect(request_seconds: float) -> Client:
                 f"({error}). Set KUBECONFIG."
             ) from error
     configuration.connection_pool_maxsize = 64
+    # aiohttp would read ~/.netrc and the proxy's variables again for each request, in a thread.
+    configuration.client_session_kwargs = {"trust_env": False}
+    if configuration.proxy is None:
+        configuration.proxy = _proxy(configuration.host)
     return Client(ApiClient(configuration), request_seconds)
+
+
+def _proxy(host: str) -> str | None:
+    """Return the proxy that HTTPS_PROXY and NO_PROXY name for a server."""
+    where = urlsplit(host)
+    if proxy_bypass(where.netloc):
+        return None
+    return getproxies().get(where.scheme)
 
 
 def _refusal(code: int, text: str) -> ApiError:

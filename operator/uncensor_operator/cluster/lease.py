@@ -52,7 +52,8 @@ class Lease:
                 if await self._take():
                     return
             except ApiError as error:
-                LOG.warning("lease: %s", error)
+                if error.code != CONFLICT:  # else another candidate was quicker
+                    LOG.warning("lease: %s", error)
             await asyncio.sleep(self._settings.retry_seconds)
 
     async def keep(self) -> None:
@@ -64,11 +65,13 @@ class Lease:
         renewed = self._clock()
         while True:
             await asyncio.sleep(self._settings.retry_seconds)
-            left = renewed + self._settings.renew_seconds - self._clock()
+            # From before the request on: others count from when it was written, not answered.
+            began = self._clock()
+            left = renewed + self._settings.renew_seconds - began
             try:
                 if not await asyncio.wait_for(self._take(), max(0.1, left)):
                     raise LeaseLostError("Another replica holds the lease.")
-                renewed = self._clock()
+                renewed = began
             except (ApiError, TimeoutError) as error:
                 LOG.warning("lease not renewed: %s", error)
                 if self._clock() - renewed >= self._settings.renew_seconds:
@@ -84,18 +87,18 @@ class Lease:
             LOG.warning("lease not released: %s", error)
 
     async def _take(self) -> bool:
+        """Take or renew the lease; tell whether it is ours.
+
+        Raises:
+            ApiError: unknown; CONFLICT when somebody wrote to it meanwhile, whatever they wrote.
+        """
         raw = await self._client.get(LEASES, self._namespace, self._settings.name)
-        try:
-            if raw is None:
-                await self._client.create(LEASES, self._fresh())
-                return True
-            if not self._is_free(raw):
-                return False
-            await self._write(raw, self._held(raw))
-        except ApiError as error:
-            if error.code == CONFLICT:
-                return False
-            raise
+        if raw is None:
+            await self._client.create(LEASES, self._fresh())
+            return True
+        if not self._is_free(raw):
+            return False
+        await self._write(raw, self._held(raw))
         return True
 
     def _is_free(self, raw: dict[str, Any]) -> bool:

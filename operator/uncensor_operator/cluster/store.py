@@ -6,7 +6,7 @@ a pass right after a write sees what it wrote. An older version never replaces a
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ Object = dict[str, Any]
 _NAMES_ONLY = frozenset({CONFIG_MAPS.kind, POLICIES.kind})
 # Large, and never looked at.
 _DROPPED = ("managedFields",)
+# Deletions; a late answer comes within seconds.
+REMEMBERED = 4096
 
 
 class Key(NamedTuple):
@@ -33,6 +35,7 @@ class Store:
     def __init__(self) -> None:
         self._runs: dict[Key, Object] = {}
         self._parts: dict[Key, dict[tuple[str, str], Object]] = defaultdict(dict)
+        self._removed: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._departed: dict[Key, dict[str, Object]] = {}
 
     def put(self, resource: Resource, raw: Object) -> Key | None:
@@ -43,7 +46,7 @@ class Store:
         metadata = raw["metadata"]
         place = self._place(resource, key)
         slot = (resource.kind, metadata["name"])
-        if _is_older(raw, place.get(slot)):
+        if _is_older(raw, place.get(slot)) or self._was_removed(resource, raw):
             return None
         place[slot] = _slim(resource, raw)
         if resource is RUNS:
@@ -58,6 +61,7 @@ class Store:
         slot = (resource.kind, raw["metadata"]["name"])
         place = self._place(resource, key)
         known = place.get(slot)
+        self._bury(resource, raw)
         if resource is PODS:
             self._keep_last_words(key, raw)
         if known is None or known["metadata"].get("uid") == raw["metadata"].get("uid"):
@@ -93,6 +97,17 @@ class Store:
                 del known[uid]
         if not known:
             self._departed.pop(key, None)
+
+    def _bury(self, resource: Resource, raw: Object) -> None:
+        """Remember a deletion: the answer to an earlier write of ours may come after it."""
+        self._removed[resource.kind, raw["metadata"].get("uid", "")] = _version(raw)
+        while len(self._removed) > REMEMBERED:
+            self._removed.popitem(last=False)
+
+    def _was_removed(self, resource: Resource, raw: Object) -> bool:
+        removed = self._removed.get((resource.kind, raw["metadata"].get("uid", "")))
+        # An object that only lost its label, and has it again, is newer.
+        return removed is not None and _version(raw) <= removed
 
     def run(self, key: Key) -> Object | None:
         """Return the run's object."""
@@ -138,10 +153,11 @@ def _slim(resource: Resource, raw: Object) -> Object:
 
 
 def _is_older(raw: Object, known: Object | None) -> bool:
-    """Versions of one object are comparable numbers (documented since Kubernetes 1.35)."""
-    if known is None or known["metadata"].get("uid") != raw["metadata"].get("uid"):
-        return False
-    return _version(raw) < _version(known)
+    """Versions of one kind are comparable numbers (documented since Kubernetes 1.35).
+
+    Also those of an object and of its successor under the same name.
+    """
+    return known is not None and _version(raw) < _version(known)
 
 
 def _version(raw: Object) -> int:

@@ -24,7 +24,7 @@ from uncensor_operator.handlers.runs import Reconciler
 from uncensor_operator.handlers.watching import kopf_settings, registry
 from uncensor_operator.handlers.workqueue import WorkQueue
 from uncensor_operator.names import StageState
-from uncensor_operator.plan.pods import pod_of
+from uncensor_operator.plan.pods import Pod, pod_of
 from uncensor_operator.plan.times import read_time
 from uncensor_operator.settings import Settings
 from uncensor_operator.telemetry import Pulse
@@ -35,6 +35,7 @@ WATCH_PATIENCE = 180.0
 LOOP_PATIENCE = 60.0
 LOOP_TICK = 1.0
 WORKER_PATIENCE = 300.0
+LOG_READS_A_SECOND = 10.0
 
 
 class Engine:
@@ -178,18 +179,35 @@ class Engine:
                 self._queue.add(key, number * min(0.05, 10 / max(1, len(keys))))
 
     async def _read_logs(self) -> None:
-        """Read the log of every working pod that speaks, every few seconds."""
+        """Read the log of every working pod that speaks, every few seconds.
+
+        Spread over that time, and never more than LOG_READS_A_SECOND: a thousand stages at work
+        are read less often, and cost the API server no more than a hundred.
+        """
         while True:
-            await asyncio.sleep(self._settings.engine.progress_seconds)
-            living: set[str] = set()
-            for key in self._store.known():
-                for raw in list(self._store.parts(key, PODS)):
-                    pod = pod_of(raw)
-                    living.add(pod.uid)
-                    speaks = pod.speaks and pod.running_since and not pod.is_over
-                    if speaks and await self._logs.read(key.namespace, pod.name, pod.uid):
-                        self._queue.add(key)
+            living, speaking = self._pods()
             self._logs.forget(living)
+            round_seconds = max(
+                self._settings.engine.progress_seconds, len(speaking) / LOG_READS_A_SECOND
+            )
+            for key, pod in speaking:
+                await asyncio.sleep(round_seconds / len(speaking))
+                if await self._logs.read(key.namespace, pod.name, pod.uid):
+                    self._queue.add(key)
+            if not speaking:
+                await asyncio.sleep(round_seconds)
+
+    def _pods(self) -> tuple[set[str], list[tuple[Key, Pod]]]:
+        """Return the uids of all pods, and those whose log says something now."""
+        found = [
+            (key, pod_of(raw))
+            for key in self._store.known()
+            for raw in self._store.parts(key, PODS)
+        ]
+        speaking = [
+            (key, pod) for key, pod in found if pod.speaks and pod.running_since and not pod.is_over
+        ]
+        return {pod.uid for _, pod in found}, speaking
 
     async def _census(self) -> None:
         """Count runs, and see whether the loop keeps time."""

@@ -21,6 +21,7 @@ from uncensor_trainer.workspace import read_json
 TRAINING = (StageName.TRAIN.value, StageName.TRAIN_CONTROL.value)
 LOG_TAIL_LINES = 15
 PR_SET_PDEATHSIG = 1
+SECONDS_TO_SAVE = "600"
 
 StageEvent = Mapping[str, Json]
 
@@ -152,6 +153,8 @@ def _environment(run: RunFile, termination: Path) -> dict[str, str]:
     environment = {
         # Threads that wait by spinning stand still for seconds when anything else runs.
         "OMP_WAIT_POLICY": "PASSIVE",
+        # torchrun kills its processes 30 s after it was told to stop; a save may take longer.
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": SECONDS_TO_SAVE,
         **os.environ,
         "UNCENSOR_TERMINATION_MESSAGE": str(termination),
         "PYTHONUNBUFFERED": "1",

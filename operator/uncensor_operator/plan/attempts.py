@@ -146,7 +146,7 @@ def saved_step(child: Child, world: World) -> int | None:
     told = [known.checkpoint if known else None]
     for pod in child.pods:
         step = pod.exit.outcome.get("checkpointStep") if pod.exit else None
-        told.append(step if isinstance(step, int) else None)
+        told.append(step if isinstance(step, int) and step >= 0 else None)
     return max((step for step in told if step is not None), default=None)
 
 

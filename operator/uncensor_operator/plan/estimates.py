@@ -103,6 +103,8 @@ def _memory(model: ModelFacts, run: RunFile, longest: int, *, on_gpu: bool) -> M
         tokens=training.micro_batch_size * longest,
         processes=processes,
         deepspeed=on_gpu or processes > 1,
+        # On a GPU the copy for saves behind lies in main memory.
+        snapshot=training.checkpoints.asynchronous and not on_gpu,
     )
     return memory_of(load, training)
 

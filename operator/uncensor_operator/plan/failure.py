@@ -269,7 +269,7 @@ def _ran_out_of_memory(failure: Failure) -> bool:
 
 def _named(failure: Failure) -> tuple[Reason, int]:
     """The reason that people see, and how much longer than usual to wait."""
-    if failure.hanging:
+    if failure.hanging or failure.code == ExitCode.HANGING:
         return Reason.HANGING, 1
     if failure.code == ExitCode.WORKSPACE_FAILURE:
         return Reason.WORKSPACE_FAILURE, WORKSPACE_PATIENCE

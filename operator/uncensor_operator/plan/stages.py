@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from uncensor_operator.api.status import LastCheckpoint, Progress, Status, TrainingStatus
 from uncensor_operator.api.status import StageStatus as Stage
@@ -20,6 +21,7 @@ from uncensor_operator.plan.attempts import (
     cannot_start,
     decisive_exit,
     disruption_of,
+    last_words_are_due,
     obstacle_of,
     saved_step,
     silent_seconds,
@@ -140,6 +142,8 @@ def _watch(course: Course, before: Stage, newest: Child | None, status: Status) 
         return _judged(course, before, status, lost)
     stage = _adopted(before, newest)
     status = _training_begun(stage, newest, status)
+    if newest.is_over and last_words_are_due(newest, course.world.now):
+        return Move(stage, status, waits=f"{newest.name} has ended.", again_in=1)
     if newest.succeeded:
         return _succeeded(course, stage, newest, status)
     if newest.failed:
@@ -372,19 +376,26 @@ def _created(course: Course, plan: StagePlan, before: Stage, status: Status) -> 
 def _cleaning(course: Course, stage: Stage) -> tuple[Step, ...]:
     """What is left of judged attempts: children that still work, pods that do not end."""
     steps: list[Step] = []
-    broken = stage.reason is not None
     for one in course.world.children:
-        if one.stage != stage.name:
+        if one.stage != stage.name or one.succeeded:
             continue
         if not one.is_over and not one.deleting:
             steps.append(Delete(one.kind, one.name, one.uid))
-        if broken and not one.is_over:
+        if stage.reason is not None:
             steps += [
                 Delete("Pod", pod.name, pod.uid, grace_seconds=BROKEN_GRACE_SECONDS)
                 for pod in one.pods
-                if not pod.is_over and not pod.gone_by
+                if _lingers(pod, course.world.now)
             ]
     return (*steps, *forced(course.world, course.settings))
+
+
+def _lingers(pod: Pod, now: datetime) -> bool:
+    """Whether a pod of a broken attempt would go on waiting for the dead."""
+    if pod.is_over:
+        return False
+    left = (pod.gone_by - now).total_seconds() if pod.gone_by else float("inf")
+    return left > BROKEN_GRACE_SECONDS + 1
 
 
 def forced(world: World, settings: Settings) -> tuple[Step, ...]:

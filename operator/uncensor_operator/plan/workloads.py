@@ -94,6 +94,8 @@ def _pytorchjob(order: Order) -> dict[str, Any]:
         environment={
             "UNCENSOR_ATTEMPT": str(order.attempt),
             "UNCENSOR_STALL_TIMEOUT_SECONDS": str(run_policy.stall_timeout_seconds),
+            # torchrun would kill the processes 30 s after the stop, before they have saved.
+            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(run_policy.termination_grace_period_seconds),
             **order.pool.environment,
         },
         tokens={},

@@ -208,7 +208,8 @@ def claim_of(raw: Mapping[str, Any], owner: str, *, ours: bool) -> Claim:
     return Claim(
         name=metadata["name"],
         phase=status.get("phase", "Pending"),
-        access_modes=tuple(status.get("accessModes") or raw["spec"].get("accessModes", ())),
+        # What was asked for: a volume that could do more is mounted as the claim says.
+        access_modes=tuple(raw["spec"].get("accessModes", ())),
         capacity=status.get("capacity", {}).get("storage", ""),
         owned=any(one.get("uid") == owner for one in owners),
         ours=ours,

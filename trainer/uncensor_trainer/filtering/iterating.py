@@ -8,7 +8,7 @@ from typing import Any
 from uncensor_trainer.data import formats
 from uncensor_trainer.data.formats import BadRow
 from uncensor_trainer.exits import InvalidInput
-from uncensor_trainer.filtering.policy import Decision, Policy, checked, decide, without_caveats
+from uncensor_trainer.filtering.policy import Decision, Policy, checked, decide
 from uncensor_trainer.filtering.rows import Reading, changed
 
 OnDecision = Callable[[int, Decision], None]
@@ -34,15 +34,11 @@ def filter_rows(
     for index, value in enumerate(rows):
         reading = _reading(index, dict(value))
         decision = decide(reading.row.messages, policy)
-        texts: dict[int, str] = {}
-        if decision.action == "strip":
-            texts = without_caveats(reading.row.messages, decision, policy)
-            if not texts:
-                decision = Decision("keep", decision.verdicts)
         if decision.verdicts and on_decision:
             on_decision(index, decision)
         if decision.action != "drop":
-            yield changed(reading, texts) if texts else reading.value
+            is_whole = decision.action == "keep"
+            yield reading.value if is_whole else changed(reading, decision)
 
 
 def _reading(index: int, value: dict[str, Any]) -> Reading:

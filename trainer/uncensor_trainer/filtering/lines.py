@@ -6,13 +6,23 @@ one by one. Kept lines are never written anew: they leave as runs of the block's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from uncensor_trainer.filtering.policy import Decision, Policy, decide, without_caveats
-from uncensor_trainer.filtering.quick import LONGEST_LINE, answers_of
+from uncensor_trainer.filtering.annotations import row_hash
+from uncensor_trainer.filtering.policy import (
+    Decision,
+    Policy,
+    Turn,
+    Verdicts,
+    decision_of,
+    turns_of,
+    verdicts_of,
+)
+from uncensor_trainer.filtering.quick import LONGEST_LINE, Sheet, sheet_of
 from uncensor_trainer.filtering.rows import (
     BLANK,
     TEXT_KEYS,
@@ -22,10 +32,11 @@ from uncensor_trainer.filtering.rows import (
     reading_of,
     snippet,
 )
-from uncensor_trainer.filtering.screen import suspicious
-from uncensor_trainer.refusals.user_rules import first_match
+from uncensor_trainer.filtering.screen import suspicious, suspicious_windows
+from uncensor_trainer.filtering.showing import Shown, shown_row
 
 _FEW = 8  # lines that are read one by one rather than halved again
+_MANY = 256  # lines that are read together: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +63,16 @@ class Outcome:
         rows, lines: how many there were; blank lines are no rows.
         pieces: what is written, in order: runs of kept lines and changed lines.
         flagged: (row, decision), in order.
-        texts: the new texts of changed rows: row, then turn.
         quarantined: in order.
+        shown: the flagged rows as a report shows them, if one is wanted.
     """
 
     rows: int = 0
     lines: int = 0
     pieces: list[bytes | memoryview] = field(default_factory=list)
     flagged: list[tuple[int, Decision]] = field(default_factory=list)
-    texts: dict[int, dict[int, str]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -73,10 +84,20 @@ def filter_lines(block: bytes, policy: Policy) -> Outcome:
     """Return what becomes of a block of whole lines; the last may lack its line feed."""
     bounds = _bounds(block)
     work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
-    # A conversation may be suspicious in several turns.
-    for line in sorted(set(_to_read(block, bounds, policy))):
-        work.read(line)
+    wanted = {first + line: turns for first, line, turns in _to_read(block, bounds, policy)}
+    for line in _dropped_by_hand(block, bounds, policy):
+        wanted.setdefault(line, ())
+    for line in sorted(wanted):
+        work.read(line, wanted[line])
     return work.finish()
+
+
+def _dropped_by_hand(block: bytes, bounds: list[int], policy: Policy) -> Iterator[int]:
+    """Yield the lines that a person wants to go; only then is every line hashed."""
+    if "drop" in policy.by_hand.values():
+        for line, (start, end) in enumerate(itertools.pairwise(bounds)):
+            if policy.by_hand.get(row_hash(block[start:end])) == "drop":
+                yield line
 
 
 @dataclass(slots=True)
@@ -90,26 +111,33 @@ class _Work:
     written: int = 0
     """Bytes of the block that are in a piece or left out."""
 
-    def read(self, number: int) -> None:
-        """Decide about one line; those between the last and this one stay."""
+    def read(self, number: int, turns: Iterable[Turn] | None) -> None:
+        """Decide about one line; those between the last and this one stay.
+
+        Args:
+            number: of the line.
+            turns: its answers that may be flagged, if it is surely well-formed.
+        """
         start, end = self.bounds[number], self.bounds[number + 1]
         line = self.block[start:end]
         row = number - self.blanks
-        if not line.strip(BLANK):
+        if turns is None and not line.strip(BLANK):
             self.blanks += 1
             self._replace(start, end, b"")
             return
         try:
-            decision, new = self._decision(row, line)
+            decision, new = self._decision(line, turns)
         except BrokenRow as problem:
             self.outcome.quarantined.append(
                 Quarantined(row, number, start, str(problem), snippet(line))
             )
             self._replace(start, end, b"")
             return
-        if decision.verdicts:
+        if decision.verdicts or decision.by_hand:
             self.outcome.flagged.append((row, decision))
-        if new != line:
+            if self.policy.shows:
+                self.outcome.shown.append(shown_row(row, line, decision))
+        if new is not line:
             self._replace(start, end, new)
 
     def finish(self) -> Outcome:
@@ -118,18 +146,29 @@ class _Work:
         self.outcome.rows = self.outcome.lines - self.blanks
         return self.outcome
 
-    def _decision(self, row: int, line: bytes) -> tuple[Decision, bytes]:
-        reading = reading_of(line)
-        decision = decide(reading.row.messages, self.policy)
-        if decision.action == "drop":
-            return decision, b""
-        if decision.action == "keep":
-            return decision, line
-        texts = without_caveats(reading.row.messages, decision, self.policy)
-        if not texts:  # the remark is all there is
-            return Decision("keep", decision.verdicts), line
-        self.outcome.texts[row] = texts
-        return decision, as_line(changed(reading, texts), line)
+    def _decision(self, line: bytes, turns: Iterable[Turn] | None) -> tuple[Decision, bytes]:
+        reading = reading_of(line) if turns is None else None
+        answers = turns_of(reading.row.messages) if reading else turns or ()
+        verdicts = verdicts_of(answers, self.policy.rules)
+        if decision := self._without_reading(line, verdicts):
+            return decision, b"" if decision.action == "drop" else line
+        reading = reading or reading_of(line)
+        decision = decision_of(reading.row.messages, verdicts, self.policy)
+        if decision.action in {"drop", "keep"}:
+            return decision, b"" if decision.action == "drop" else line
+        return decision, as_line(changed(reading, decision), line)
+
+    def _without_reading(self, line: bytes, verdicts: Verdicts) -> Decision | None:
+        """Return the decision where a person, or every verdict alike, wants all or nothing."""
+        policy = self.policy
+        if policy.mode == "audit":
+            return Decision("keep", verdicts)
+        if policy.by_hand and (action := policy.by_hand.get(row_hash(line))):
+            return Decision(action, verdicts, by_hand=True)
+        wishes = {policy.actions[verdict.answer_class.value] for _, verdict in verdicts}
+        if wishes <= {"keep"} or wishes == {"drop"}:
+            return Decision("drop" if "drop" in wishes else "keep", verdicts)
+        return None
 
     def _replace(self, start: int, end: int, new: bytes) -> None:
         if start > self.written:
@@ -146,18 +185,26 @@ def _bounds(block: bytes) -> list[int]:
     return bounds if bounds[-1] == len(block) else [*bounds, len(block)]
 
 
-def _to_read(block: bytes, bounds: list[int], policy: Policy) -> Iterable[int]:
-    """Yield the lines that have to be read one by one; all others are plain rows."""
-    ranges = [(0, len(bounds) - 1)]
+def _to_read(
+    block: bytes, bounds: list[int], policy: Policy
+) -> Iterator[tuple[int, int, Iterable[Turn] | None]]:
+    """Yield (first line of a range, line in it, its turns) of what has to be read one by one.
+
+    All other lines are plain rows. Turns are None where a line may be malformed.
+    """
+    ranges = [
+        (first, min(first + _MANY, len(bounds) - 1)) for first in range(0, len(bounds) - 1, _MANY)
+    ]
+    ranges.reverse()
     shape = ""
     while ranges:
         first, end = ranges.pop()
         shape = shape or _shape_of(block, bounds[first : first + 2])
-        found = _screened(block, bounds[first : end + 1], shape, policy)
-        if found is not None:
-            yield from (first + line for line in found)
+        sheet = _sheet(block, bounds[first : end + 1], shape)
+        if sheet is not None:
+            yield from ((first, line, turns) for line, turns in _of_sheet(sheet, policy))
         elif end - first <= _FEW:
-            yield from range(first, end)
+            yield from ((first, line, None) for line in range(end - first))
             shape = ""  # another format may begin here
         else:
             middle = (first + end) // 2
@@ -173,18 +220,40 @@ def _shape_of(block: bytes, bounds: list[int]) -> str:
     return ""
 
 
-def _screened(block: bytes, bounds: list[int], shape: str, policy: Policy) -> list[int] | None:
-    """Return which of some lines may be flagged; None when one of them may be malformed."""
+def _sheet(block: bytes, bounds: list[int], shape: str) -> Sheet | None:
+    """Return the rows of some lines; None when one of them may be malformed."""
     longest = max(map(int.__sub__, bounds[1:], bounds), default=0)
     if not shape or longest > LONGEST_LINE:
         return None
-    answers = answers_of(block[bounds[0] : bounds[-1]], len(bounds) - 1, shape)
-    if answers is None:
-        return None
-    numbers = suspicious(answers.texts)
-    if policy.rules:
-        texts = enumerate(answers.texts)
-        numbers |= {n for n, text in texts if first_match(policy.rules, text)}
-    if answers.rows is None:
-        return list(numbers)
-    return [answers.rows[number] for number in numbers]
+    begin = bounds[0]
+    return sheet_of(block[begin : bounds[-1]], [bound - begin for bound in bounds], shape)
+
+
+def _of_sheet(sheet: Sheet, policy: Policy) -> Iterator[tuple[int, Iterable[Turn] | None]]:
+    """Yield the lines of a sheet that may be flagged, with their turns, in order."""
+    wanted: dict[int, list[int] | None] = {}
+    for number in _suspicious(sheet, policy):
+        turns = wanted.setdefault(sheet.rows[number], [])
+        assert turns is not None  # noqa: S101
+        turns.append(number)
+    wanted.update(dict.fromkeys(sheet.dubious))
+    for row in sorted(wanted):
+        numbers = wanted[row]
+        yield row, None if numbers is None else map(sheet.turn, numbers)
+
+
+def _suspicious(sheet: Sheet, policy: Policy) -> list[int]:
+    """Return the numbers of the texts that may be flagged answers."""
+    answers = range(len(sheet.texts)) if sheet.answers is None else sheet.answers
+    if apart := set(sheet.dubious):
+        answers = [number for number in answers if sheet.rows[number] not in apart]
+    if not answers:
+        return []
+    if policy.rules:  # a rule may match anywhere
+        return list(answers)
+    found, unread = suspicious_windows([sheet.window(number) for number in answers])
+    if unread:
+        others = sorted(unread - found)
+        texts = [sheet.turn(answers[n]).answer for n in others]
+        found |= {others[n] for n in suspicious(texts)}
+    return [answers[n] for n in sorted(found)]

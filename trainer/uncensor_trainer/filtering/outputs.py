@@ -14,6 +14,7 @@ from typing import IO, Protocol, cast
 
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.filtering.pool import Done, write_at
+from uncensor_trainer.filtering.resuming import is_interrupted
 
 STDOUT = "-"
 KINDS = (".jsonl", ".ndjson", ".json", ".gz", ".zst", ".parquet")
@@ -23,10 +24,12 @@ Pieces = Sequence[bytes | memoryview]
 class Beside:
     """A file that is written beside its place and moved there at the end of the block."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, can_go_on: bool = False) -> None:
         # A link stays one: what it points to is replaced.
         self.place = Path(os.path.realpath(place))
-        self.part = self.place.with_name(f".{self.place.name}.part-{os.getpid()}")
+        self._can_go_on = can_go_on
+        mark = "" if can_go_on else f"-{os.getpid()}"
+        self.part = self.place.with_name(f".{self.place.name}.part{mark}")
 
     def __enter__(self) -> Path:
         if not self.place.parent.is_dir():
@@ -41,8 +44,9 @@ class Beside:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
-            with suppress(OSError):
-                self.part.unlink()
+            if not (self._can_go_on and is_interrupted(kind)):
+                with suppress(OSError):
+                    self.part.unlink()
             return
         with self.part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -66,17 +70,22 @@ class Placed:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY)
-        self._size = 0
-        self._line_is_open = False
+        self.size = 0
+        self.line_is_open = False
+
+    def go_on(self, size: int, *, line_is_open: bool) -> None:
+        """Write after the first `size` bytes, which are already there; cut off what follows."""
+        os.ftruncate(self._descriptor, size)
+        self.size, self.line_is_open = size, line_is_open
 
     def place(self, done: Done) -> int:
         """Return the byte at which a result's rows belong."""
-        if done.size and self._line_is_open:
-            write_at(self._descriptor, [b"\n"], self._size)
-            self._size += 1
-        at = self._size
-        self._size += done.size
-        self._line_is_open = self._line_is_open if not done.size else not done.ends_line
+        if done.size and self.line_is_open:
+            write_at(self._descriptor, [b"\n"], self.size)
+            self.size += 1
+        at = self.size
+        self.size += done.size
+        self.line_is_open = self.line_is_open if not done.size else not done.ends_line
         return at
 
     def take(self, done: Done) -> None:

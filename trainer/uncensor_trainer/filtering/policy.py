@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -16,10 +16,11 @@ from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.progress import Json
 from uncensor_trainer.refusals.classes import STRENGTH, AnswerClass, Verdict
 from uncensor_trainer.refusals.engine import classify, stripped
-from uncensor_trainer.refusals.user_rules import first_match
+from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
 CLASSES = tuple(name.value for name in AnswerClass if name is not AnswerClass.NONE)
-ACTIONS = ("drop", "strip", "keep")
+ACTIONS = ("drop", "cut", "drop-turn", "strip", "keep")
+"""What a class may ask for, the strongest first."""
 MODES = ("enforce", "audit")
 DEFAULT_ACTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -32,6 +33,10 @@ DEFAULT_ACTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 _RULE_FIELDS = {"name", "class", "pattern"}
+
+
+Verdicts = tuple[tuple[int, Verdict], ...]
+"""(turn, verdict) of flagged answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,18 @@ class Policy:
 
     Attributes:
         mode: `enforce` acts; `audit` decides the same classes and keeps every row.
-        actions: drop, strip or keep, for each class.
+        actions: one of `ACTIONS` for each class: drop the row, cut the conversation before the
+            question, drop the question with its answer, strip the caveat, keep.
         rules: patterns of the user's own; they decide before everything else.
+        by_hand: keep or drop, for rows about which a person decided, by their `row_hash`.
+        shows: whether flagged rows are to be kept for a report to show.
     """
 
     mode: str = "enforce"
     actions: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ACTIONS))
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[UserRule, ...] = ()
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+    shows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +73,18 @@ class Decision:
     """What happens to one row, and why.
 
     Attributes:
-        action: drop, strip or keep.
+        action: drop, cut, strip or keep; a row that lost a turn anywhere is cut.
         verdicts: (turn, verdict) of every flagged answer; a turn is a 0-based message.
+        texts: the new text of each stripped turn.
+        removed: turns that go, questions and answers.
+        by_hand: a person decided, whatever the policy says.
     """
 
     action: str = "keep"
-    verdicts: tuple[tuple[int, Verdict], ...] = ()
+    verdicts: Verdicts = ()
+    texts: Mapping[int, str] = field(default_factory=dict)
+    removed: tuple[int, ...] = ()
+    by_hand: bool = False
 
     @property
     def strongest(self) -> Verdict:
@@ -88,58 +104,91 @@ class Decision:
             }
             for turn, verdict in self.verdicts
         ]
-        return {
+        entry: dict[str, Json] = {
             "index": index,
             "action": self.action,
-            "class": self.strongest.answer_class.value,
+            "class": self.strongest.answer_class.value if self.verdicts else "none",
             "reasons": reasons,
         }
+        if self.removed:
+            entry["removed"] = list(self.removed)
+        if self.by_hand:
+            entry["byHand"] = True
+        return entry
 
 
 CLEAN = Decision()
 
 
-def decide(messages: Iterable[Message], policy: Policy) -> Decision:
-    """Return what happens to a conversation: its strongest wish of drop, strip and keep."""
-    verdicts = []
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer of a conversation.
+
+    Attributes:
+        number: 0-based place among the messages.
+        question: what was asked, with its input if there is one.
+        answer: what was answered.
+    """
+
+    number: int
+    question: str
+    answer: str
+
+
+def decide(messages: Sequence[Message], policy: Policy) -> Decision:
+    """Return what happens to a conversation."""
+    verdicts = verdicts_of(turns_of(messages), policy.rules)
+    return decision_of(messages, verdicts, policy) if verdicts else CLEAN
+
+
+def verdicts_of(turns: Iterable[Turn], rules: Sequence[UserRule]) -> Verdicts:
+    """Return (turn, verdict) of every flagged answer."""
+    found = ((turn.number, classify(turn.question, turn.answer, rules)) for turn in turns)
+    return tuple((number, verdict) for number, verdict in found if verdict.is_flagged)
+
+
+def decision_of(messages: Sequence[Message], verdicts: Verdicts, policy: Policy) -> Decision:
+    """Return what the policy makes of a conversation's verdicts.
+
+    Dropping one answer drops the row; so does whatever would leave no answer. Everything weaker
+    happens together: the rest is cut off, single turns go, caveats are stripped.
+    """
+    keep = Decision("keep", verdicts)
+    wishes = {turn: policy.actions[verdict.answer_class.value] for turn, verdict in verdicts}
+    if policy.mode == "audit":
+        return keep
+    if "drop" in wishes.values():
+        return replace(keep, action="drop")
+    removed = _removed(len(messages), wishes)
+    left = {n for n, message in enumerate(messages) if message.role == "assistant"} - set(removed)
+    if not left:
+        return replace(keep, action="drop")
+    texts = {
+        turn: text
+        for turn, verdict in verdicts
+        if wishes[turn] == "strip" and turn in left
+        if (text := stripped(messages[turn].content, verdict)) != messages[turn].content
+    }
+    action = "cut" if removed else "strip" if texts else "keep"
+    return replace(keep, action=action, texts=texts, removed=removed)
+
+
+def _removed(count: int, wishes: Mapping[int, str]) -> tuple[int, ...]:
+    """Return the messages that go; a question goes with its answer."""
+    gone = {n for turn, wish in wishes.items() if wish == "drop-turn" for n in (turn - 1, turn)}
+    if cuts := [turn for turn, wish in wishes.items() if wish == "cut"]:
+        gone.update(range(min(cuts) - 1, count))
+    return tuple(sorted(gone))
+
+
+def turns_of(messages: Iterable[Message]) -> Iterator[Turn]:
+    """Yield the answers of a conversation with what they answer."""
     question = ""
-    for turn, message in enumerate(messages):
+    for number, message in enumerate(messages):
         if message.role == "user":
             question = f"{message.content}\n{message.input}" if message.input else message.content
         elif message.role == "assistant":
-            verdict = classify(question, message.content, policy.rules)
-            if verdict.is_flagged:
-                verdicts.append((turn, verdict))
-    if not verdicts:
-        return CLEAN
-    decision = Decision("keep", tuple(verdicts))
-    return (
-        decision if policy.mode == "audit" else replace(decision, action=_action(verdicts, policy))
-    )
-
-
-def without_caveats(
-    messages: Iterable[Message], decision: Decision, policy: Policy
-) -> dict[int, str]:
-    """Return the new text of every turn that stripping changes; none when nothing would be left."""
-    wanted = {turn: v for turn, v in decision.verdicts if _wish(v, policy) == "strip"}
-    changed = {}
-    for turn, message in enumerate(messages):
-        if turn in wanted:
-            text = stripped(message.content, wanted[turn])
-            if text != message.content:
-                changed[turn] = text
-    return changed
-
-
-def _action(verdicts: list[tuple[int, Verdict]], policy: Policy) -> str:
-    """Dropping one answer drops the row; stripping one keeps it."""
-    wishes = {_wish(verdict, policy) for _, verdict in verdicts}
-    return next(action for action in ACTIONS if action in wishes)
-
-
-def _wish(verdict: Verdict, policy: Policy) -> str:
-    return policy.actions[verdict.answer_class.value]
+            yield Turn(number, question, message.content)
 
 
 def checked(policy: Policy) -> Policy:

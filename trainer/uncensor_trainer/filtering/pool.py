@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ class Workers:
         self._target = target
         self._pipes: list[Connection] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._told: Counter[Connection] = Counter()
+        self._written: Counter[Connection] = Counter()
         warm()  # forked processes share the compiled patterns
         for _ in range(jobs):
             self._start(_context())
@@ -111,13 +114,20 @@ class Workers:
                 return
             for pipe in _readable(at_work):
                 ready[at_work.pop(pipe)] = (_answer(pipe), pipe)
+                self._written[pipe] = self._told[pipe]  # it writes before it takes the next task
             while taken in ready:
                 done, pipe = ready.pop(taken)
                 if self._target:
                     self._give(pipe, place(done))
+                    self._told[pipe] += 1
                 yield done
                 free.append(pipe)
                 taken += 1
+
+    def is_written(self) -> Callable[[], bool]:
+        """Return a question: is all written that processes have been told to write by now?"""
+        wanted = dict(self._told)
+        return lambda: all(self._written[pipe] >= count for pipe, count in wanted.items())
 
     def finish(self) -> None:
         """Wait until everything is written.

@@ -6,8 +6,9 @@ The shapes and their checks are those of `data.formats`; every row may have its 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from uncensor_trainer.data import formats
 from uncensor_trainer.data.formats import BadRow, Row
@@ -68,17 +69,31 @@ def snippet(line: bytes) -> str:
     return shown(line[: 4 * SNIPPET].decode("utf-8", "replace")).rstrip()
 
 
-def changed(reading: Reading, texts: dict[int, str]) -> dict[str, Any]:
-    """Return the object with new texts for some turns."""
+class Change(Protocol):
+    """What becomes of a row that is kept in part."""
+
+    @property
+    def texts(self) -> Mapping[int, str]:
+        """New texts, by turn."""
+        ...
+
+    @property
+    def removed(self) -> Collection[int]:
+        """Turns that go."""
+        ...
+
+
+def changed(reading: Reading, change: Change) -> dict[str, Any]:
+    """Return the object with new texts for some turns, and without others."""
     value = dict(reading.value)
     if reading.shape in _ANSWER_KEY:
-        (value[_ANSWER_KEY[reading.shape]],) = texts.values()
+        (value[_ANSWER_KEY[reading.shape]],) = change.texts.values()
         return value
     turns_key, text_key = _TURNS_AND_TEXT[reading.shape]
     turns = [dict(turn) for turn in value[turns_key]]
-    for turn, text in texts.items():
-        turns[turn][text_key] = text
-    value[turns_key] = turns
+    for number, text in change.texts.items():
+        turns[number][text_key] = text
+    value[turns_key] = [turn for n, turn in enumerate(turns) if n not in change.removed]
     return value
 
 

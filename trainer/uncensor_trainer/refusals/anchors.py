@@ -1,7 +1,9 @@
 """The cheap first look: may anything in this answer decline, caveat or lecture at all?
 
-An answer without an anchor in its first characters is a plain one by definition; that spares
-most rows the sentence analysis. One RE2 pattern, so one pass in linear time.
+An answer without an anchor in its opening is a plain one by definition; that spares most rows the
+sentence analysis. One strong anchor is enough (the speaker says no, speaks as a model, asks for
+what is missing, finds fault); of the weak ones (a lecture's words, which plain answers use too) it
+takes two. Measured with benchmarks/filter/screening.py.
 """
 
 from __future__ import annotations
@@ -11,57 +13,68 @@ from functools import cache
 from uncensor_trainer.refusals.matching import Matcher, matcher
 from uncensor_trainer.refusals.text import ascii_only, glance
 
-REACH = 1200  # characters of an answer in which an anchor must stand
+REACH = 400  # characters of an answer in which the anchors must stand
+ENOUGH_WEAK = 2
 
-_ANCHOR = (
-    # The speaker refuses, lacks something or speaks as a model.
-    r"\b(?:sorry|apolog\w+|unfortunately|regret|i'm afraid|i am afraid|openai|anthropic)\b"
-    r"|\b(?:as|being|just|only|i'm|i am) (?:just |only |merely |simply )*an? (?:\w+ ){0,4}(?:ai|"
-    r"a\.i\.|artificial intelligence|model|chat ?bot|assistant|program|llm)\b"
-    r"|\b(?:i|we)(?:'m| am|'d|'ve|'ll| would| have| must|"
-    r" are)?(?:,? [^,.!?\n]{1,40},)? ?(?:\w+ ){0,3}(?:can ?not|can't|won't|will not|could not|"
-    r"couldn't|would not|wouldn't|should not|"
-    r"shouldn't|must not|may not|shall not|don't|do not|didn't|did not|haven't|not|aren't|unable|"
-    r"declin\w+|refus\w+|rather|prefer|abstain|refrain|lack|need|neutral|impartial|have no)\b"
-    r"|\bmy (?:\w+ )?(?:purpose|goal|role|programming|guidelines|training|policies|principles|"
-    r"knowledge)\b"
-    r"|\bi (?:must|have to|need to|should|would like to|want to|feel) (?:\w+ )?(?:to )?(?:point|"
+_NO = (
+    r"(?:cannot|can not|can't|won't|will not|could not|couldn't|would not|wouldn't|should not|"
+    r"shouldn't|must not|may not|shall not|don't|do not|didn't|did not|haven't|have not|am not|"
+    r"'m not|are not|aren't|unable|declin(?:e|ing)|refus(?:e|ing)|rather not|prefer not|abstain|"
+    r"refrain|lack|neutral|impartial|have no|not)"
+)
+STRONG = (
+    rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\n\x00]{{0,40}}[\s,])?{_NO}\b",
+    r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i'm afraid|i am afraid|openai|"
+    r"anthropic)\b",
+    r"\b(?:ai|a\.i\.|artificial intelligence|language model|chat ?bot|virtual assistant|"
+    r"assistant|computer program|llm)\b",
+    r"\bmy (?:\w+ )?(?:purpose|goal|role|programming|guidelines|training|policies|principles|"
+    r"knowledge)\b",
+    r"\bi (?:must|have to|need to|should|would like to|want to|feel) (?:\w+ )?(?:to )?(?:point|"
     r"inform|address|clarify|emphasi|remind|stress|caution|strongly|note|warn|respectfully|"
-    r"decline)"
-    r"|^\W*(?:no, )?(?:cannot|can't|unable|not able|won't|no can do)\b"
-    r"|\b(?:requests?|prompts?|questions?|tasks?) (?:cannot|can't|can not|could not|will not|"
-    r"won't) be\b"
-    # The request or its premise is at fault.
-    r"|\b(?:in|un|im|il)(?:appropriate|ethical|acceptable|moral|legal|fair|justif\w+|accurate)\b"
-    r"|(?:\b(?:not|never)|n't) (?:\w+ ){0,3}(?:appropriate|ethical|acceptable|moral|right|fair|"
-    r"accurate|respectful|okay|ok|justif\w+|productive|legal|true|the answer|possible|something|"
-    r"within)\b"
-    r"|\b(?:no|any) (?:\w+ ){0,3}(?:reason|justification|excuse|evidence|basis|place)\b"
-    r"|\b(?:disrespectful|offensive|derogatory|harmful|illegal|crime|discriminat\w+|stereotyp\w+|"
-    r"generali[sz]\w+|hate speech|against (?:my|our|the))\b"
-    r"|\b(?:important|essential|crucial|vital|imperative) (?:for \w+ )?(?:to|"
-    r"that) (?:\w+ )?(?:remember|note|recogni[sz]e|respect|treat|understand|consider|promote|"
-    r"acknowledge|approach|avoid|prioriti[sz]e|be|seek|foster|refrain|communicate|address)\b"
-    r"|\b(?:reach out|seek (?:\w+ )?help|you are not alone|hotline)\b"
-    r"|\b(?:everyone|all people|every person|every individual|all individuals|regardless of)\b"
+    r"decline)",
+    r"^\W*(?:no, )?(?:cannot|can't|unable|not able|won't|no can do)\b",
+    r"\b(?:request|prompt|question|task)s? (?:cannot|can't|can not|could not|will not|won't) be\b",
     # The input is missing.
-    r"|\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|specify|"
-    r"clarify|upload|attach|tell me|give me)\b"
-    r"|\b(?:more|additional) (?:information|context|details)\b|\b(?:cut-?off|real-?time)\b"
+    r"\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|specify|"
+    r"clarify|upload|attach|tell me|give me)\b",
+    r"\b(?:more|additional) (?:information|context|details)\b|\b(?:cut-?off|real-?time)\b",
+    # The request or its premise is at fault.
+    r"\b(?:in|un|im|il)(?:appropriate|ethical|acceptable|moral|legal|fair|justif\w+|accurate)\b",
+    r"(?:\b(?:not|never)|n't) (?:\w+ ){0,3}(?:appropriate|ethical|acceptable|moral|right|fair|"
+    r"accurate|respectful|okay|ok|justif\w+|productive|legal|true|the answer|possible|something|"
+    r"within)\b",
+)
+WEAK = (
+    r"\b(?:no|any) (?:\w+ ){0,3}(?:reason|justification|excuse|evidence|basis|place)\b",
+    r"\b(?:disrespectful|offensive|derogatory|harmful|illegal|crime|discriminat\w+|stereotyp\w+|"
+    r"generali[sz]\w+|hate speech|against (?:my|our|the))\b",
+    r"\b(?:important|essential|crucial|vital|imperative) (?:for \w+ )?(?:to|"
+    r"that) (?:\w+ )?(?:remember|note|recogni[sz]e|respect|treat|understand|consider|promote|"
+    r"acknowledge|approach|avoid|prioriti[sz]e|be|seek|foster|refrain|communicate|address)\b",
+    r"\b(?:reach out|seek (?:\w+ )?help|you are not alone|hotline)\b",
+    r"\b(?:everyone|all people|every person|every individual|all individuals|regardless of)\b",
 )
 
 
 def worth_a_look(response: str) -> bool:
-    """Tell whether an answer has an anchor near its beginning."""
-    return bool(_matcher()(ascii_only(glance(response[:REACH]))))
+    """Tell whether the anchors in an answer's opening are enough."""
+    return are_enough(_matcher()(ascii_only(glance(response[:REACH]))))
 
 
-def pattern() -> str:
-    """Return the anchors as one pattern over folded ASCII text."""
+def are_enough(anchors: tuple[int, ...]) -> bool:
+    """Tell whether some different anchors, by their numbers, make an answer worth a look."""
+    return bool(anchors) and (anchors[0] < len(STRONG) or len(anchors) >= ENOUGH_WEAK)
+
+
+def patterns() -> tuple[str, ...]:
+    """Return the anchors as patterns over folded ASCII text, the strong ones first."""
     # Lines may break and markdown marks may stand wherever the pattern has a blank.
-    return _ANCHOR.replace(" ?", r"[\s*_]*").replace(" ", r"[\s*_]+")
+    return tuple(
+        anchor.replace(" ?", r"[\s*_]*").replace(" ", r"[\s*_]+") for anchor in (*STRONG, *WEAK)
+    )
 
 
 @cache
 def _matcher() -> Matcher:
-    return matcher([pattern()])
+    return matcher(patterns())

@@ -18,7 +18,13 @@ from uncensor_trainer.refusals.cues import Cue
 from uncensor_trainer.refusals.features import features
 from uncensor_trainer.refusals.languages import foreign_phrase
 from uncensor_trainer.refusals.model import Linear, linear
-from uncensor_trainer.refusals.sentences import YIELDING, Kind, Sentence, sentences
+from uncensor_trainer.refusals.sentences import (
+    OPENING,
+    YIELDING,
+    Kind,
+    Sentence,
+    sentences,
+)
 from uncensor_trainer.refusals.strip import stripped
 from uncensor_trainer.refusals.text import encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
@@ -26,7 +32,6 @@ from uncensor_trainer.refusals.user_rules import UserRule, first_match
 __all__ = ["UserRule", "classify", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
-OPENING = 6  # sentences that can decide about an answer
 DECIDED = 0.5  # probability from which nothing of what was asked counts as given
 PARTIAL = 0.25  # probability from which an answer beside a plain no is a partial refusal
 SHORTEST_LECTURE = 80  # characters; "This is not offensive." is an answer
@@ -86,8 +91,8 @@ def _is_placeholder(response: str) -> bool:
 
 def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
     text = plain_text(response, HEAD)
-    found = sentences(text)
-    if not found:
+    found = sentences(text, _may_decide)
+    if not _may_decide(found[:OPENING]):
         return CLEAN
     numbers = features(found, len(response), text.code, response[:HEAD])
     probability = weights.probability(numbers)
@@ -104,6 +109,11 @@ def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
     score = probability if probability >= DECIDED else 1 - probability
     start, end = text.origin(sentence.start), text.origin(sentence.end)
     return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
+
+
+def _may_decide(opening: Sequence[Sentence]) -> bool:
+    """Tell whether one of the first sentences can be the one that a verdict names."""
+    return any(s.kind in _DECISIVE or Cue.MODEL in s.cues for s in opening)
 
 
 def _without_answer(found: Sequence[Sentence]) -> tuple[AnswerClass, Sentence | None]:

@@ -12,6 +12,7 @@ from functools import cache
 import re2
 
 from uncensor_trainer.refusals.classes import AnswerClass, Verdict
+from uncensor_trainer.refusals.loose import one_line, phrase_scanner
 from uncensor_trainer.refusals.matching import Matcher, matcher
 from uncensor_trainer.refusals.text import ascii_only, plain_text
 
@@ -159,6 +160,9 @@ _BEYONDLATIN = "\u0400"
 
 def foreign_phrase(response: str) -> Verdict | None:
     """Return what the opening of an answer says in one of the languages, or None."""
+    head = response[:REACH]
+    if head.isascii() and not phrase_scanner(LATIN)(one_line(head.lower().encode())):
+        return None
     text = plain_text(response, REACH)
     opening = text.plain
     if max(opening, default="") < _BEYONDLATIN and not _latin()(ascii_only(opening)):

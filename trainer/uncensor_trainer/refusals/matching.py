@@ -13,6 +13,8 @@ from types import ModuleType
 
 import re2
 
+from uncensor_trainer.refusals.compiled import database
+
 hyperscan: ModuleType | None
 try:
     hyperscan = import_module("hyperscan")
@@ -20,6 +22,8 @@ except ImportError:  # no wheel for this platform
     hyperscan = None
 
 Matcher = Callable[[str], tuple[int, ...]]
+Places = list[tuple[int, int]]
+Scanner = Callable[[bytes], Places]
 _MEMORY = 64 << 20  # bytes for one RE2 pattern
 
 
@@ -31,10 +35,7 @@ def matcher(patterns: Sequence[str]) -> Matcher:
 @cache
 def by_re2(patterns: tuple[str, ...]) -> Matcher:
     """Ask RE2 pattern by pattern."""
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = _MEMORY
-    compiled = [re2.compile(pattern, options) for pattern in patterns]
+    compiled = [re2.compile(pattern, _options()) for pattern in patterns]
 
     def match(text: str) -> tuple[int, ...]:
         return tuple(n for n, pattern in enumerate(compiled) if pattern.search(text))
@@ -46,16 +47,60 @@ def by_re2(patterns: tuple[str, ...]) -> Matcher:
 def by_hyperscan(patterns: tuple[str, ...]) -> Matcher:
     """Ask hyperscan for all patterns at once."""
     assert hyperscan is not None  # noqa: S101 - `matcher` asked before
-    database = hyperscan.Database()
-    database.compile(
-        expressions=[pattern.encode() for pattern in patterns],
-        ids=list(range(len(patterns))),
-        flags=[hyperscan.HS_FLAG_SINGLEMATCH] * len(patterns),
-    )
+    scan = _database([pattern.encode() for pattern in patterns], hyperscan.HS_FLAG_SINGLEMATCH)
 
     def match(text: str) -> tuple[int, ...]:
         found: list[int] = []
-        database.scan(text.encode("ascii"), match_event_handler=lambda n, *_: found.append(n))
+        scan(text.encode("ascii"), match_event_handler=lambda n, *_: found.append(n))
         return tuple(sorted(found))
 
     return match
+
+
+def scanner(patterns: Sequence[bytes]) -> Scanner:
+    """Return a function from bytes to (pattern, end of match), for patterns over single bytes.
+
+    Hyperscan reports every end, RE2 the ends of matches that do not overlap. So ask only for
+    patterns that cannot match across a line or row, and only whether a line has a match; or for
+    keys, which have one end each.
+    """
+    return _all_by_hyperscan(tuple(patterns)) if hyperscan else all_by_re2(tuple(patterns))
+
+
+@cache
+def all_by_re2(patterns: tuple[bytes, ...]) -> Scanner:
+    """Ask RE2 pattern by pattern."""
+    options = _options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    compiled = [re2.compile(pattern, options) for pattern in patterns]
+
+    def scan(data: bytes) -> Places:
+        return [(n, hit.end()) for n, one in enumerate(compiled) for hit in one.finditer(data)]
+
+    return scan
+
+
+@cache
+def _all_by_hyperscan(patterns: tuple[bytes, ...]) -> Scanner:
+    scan_all = _database(patterns, 0)
+
+    def scan(data: bytes) -> Places:
+        found: Places = []
+        append = found.append
+        scan_all(data, match_event_handler=lambda n, _from, to, *_: append((n, to)))
+        return found
+
+    return scan
+
+
+def _database(patterns: Sequence[bytes], flag: int) -> Callable[..., None]:
+    assert hyperscan is not None  # noqa: S101 - the callers asked
+    scan: Callable[..., None] = database(hyperscan, patterns, flag).scan
+    return scan
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MEMORY
+    return options

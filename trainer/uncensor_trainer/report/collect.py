@@ -136,7 +136,7 @@ def _row_counts(entry: dict[str, Json]) -> RowCounts:
         rows=count(entry.get("rows")),
         kept=count(entry.get("kept")),
         dropped=count(entry.get("dropped")),
-        stripped=count(entry.get("stripped")),
+        stripped=count(entry.get("stripped")) + count(entry.get("cut")),
         quarantined=count(entry.get("quarantined")),
     )
 

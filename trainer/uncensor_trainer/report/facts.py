@@ -55,7 +55,7 @@ class SourceFact:
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Rows of one data set by what the filter did; `stripped` rows are among the kept."""
+    """Rows of one data set by what the filter did; `stripped` rows, cut or not, are kept."""
 
     name: str
     rows: int

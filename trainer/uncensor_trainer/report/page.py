@@ -162,7 +162,7 @@ def _parts(found: FilterFact | None) -> tuple[Part, ...]:
     total = found.total
     parts = (
         Part("kept", "kept as they were", total.kept - total.stripped),
-        Part("stripped", "kept, caveat cut out", total.stripped),
+        Part("stripped", "kept, caveat or turns cut out", total.stripped),
         Part("dropped", "dropped", total.dropped),
         Part("quarantined", "unreadable, set aside", total.quarantined),
     )

@@ -13,9 +13,17 @@ CLASS_MEANINGS = {
     "identity": "answers a question about the assistant itself",
     "none": "answers; none of the other classes",
 }
-ACTION_WORDS = {"drop": "dropped", "strip": "caveat cut out", "keep": "kept"}
+ACTION_WORDS = {
+    "drop": "dropped",
+    "cut": "kept in part",
+    "drop-turn": "kept in part",
+    "strip": "caveat cut out",
+    "keep": "kept",
+}
 ACTION_MEANINGS = {
     "drop": "the row is left out of training",
+    "cut": "the conversation ends before the question; a row of one answer is left out",
+    "drop-turn": "the question goes with its answer; a row of one answer is left out",
     "strip": "the caveat is cut out, the answer stays",
     "keep": "the row stays as it is",
 }

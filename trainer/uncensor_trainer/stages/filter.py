@@ -17,29 +17,15 @@ from typing import TextIO
 
 from uncensor_trainer.data.formats import BadRow, Message, Row, read_rows
 from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.filtering.policy import Decision, Policy, decide
 from uncensor_trainer.progress import Json
-from uncensor_trainer.refusals.classes import STRENGTH, AnswerClass, Verdict
-from uncensor_trainer.refusals.engine import classify, stripped
+from uncensor_trainer.refusals.classes import AnswerClass
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.runfile import FilterSettings
 from uncensor_trainer.workspace import read_json, write_json
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What happens to one row, and why."""
-
-    action: str
-    verdicts: tuple[tuple[int, Verdict], ...] = ()
-    """(position of the message, its verdict), for flagged answers only."""
-
-    @property
-    def strongest(self) -> Verdict:
-        """The verdict that decided."""
-        return min((v for _, v in self.verdicts), key=lambda v: STRENGTH[v.answer_class])
 
 
 @dataclass(slots=True)
@@ -50,6 +36,7 @@ class Counts:
     kept: int = 0
     dropped: int = 0
     stripped: int = 0
+    cut: int = 0
     quarantined: int = 0
 
 
@@ -73,6 +60,8 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     """
     settings = context.run.filter
     _refuse_unnamed_classes(settings)
+    actions = {str(name): str(action) for name, action in settings.actions.items()}
+    policy = Policy(settings.mode, actions, settings.extra_rules)
     report = Report()
     with (
         (out / "kept.jsonl").open("w", encoding="utf-8") as kept,
@@ -86,17 +75,12 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
                 _quarantine(name, row, counts, report, quarantine)
                 continue
             _write(unfiltered, _as_json(name, row.index, row.messages))
-            decision = decide(row, settings)
-            messages = row.messages
-            if decision.action == "strip":
-                messages = _stripped(row, decision, settings)
-                if messages == row.messages:  # the remark is all there is
-                    decision = replace(decision, action="keep")
+            decision = decide(row.messages, policy) if settings.mode != "off" else Decision()
             _count(name, row, decision, counts, report)
             if decision.verdicts:
                 _write(decisions, _decision_json(name, row, decision))
             if decision.action != "drop":
-                _write(kept, _as_json(name, row.index, messages))
+                _write(kept, _as_json(name, row.index, _left(row, decision)))
             context.progress.update(sum(c.rows for c in report.datasets.values()))
     _sum(report)
     result = _report_json(settings, report)
@@ -109,62 +93,28 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         "kept": report.total.kept,
         "dropped": report.total.dropped,
         "stripped": report.total.stripped,
+        "cut": report.total.cut,
         "quarantined": report.total.quarantined,
         "byClass": by_class,
     }
-
-
-def decide(row: Row, settings: FilterSettings) -> Decision:
-    """Return what happens to a row: the strongest class of its answers chooses the action."""
-    if settings.mode == "off":
-        return Decision("keep")
-    verdicts = []
-    question = ""
-    for position, message in enumerate(row.messages):
-        if message.role == "user":
-            question = f"{message.content}\n{message.input}" if message.input else message.content
-        elif message.role == "assistant":
-            verdict = classify(question, message.content, settings.extra_rules)
-            if verdict.is_flagged:
-                verdicts.append((position, verdict))
-    if not verdicts:
-        return Decision("keep")
-    decision = Decision("keep", tuple(verdicts))
-    if settings.mode == "audit":
-        return decision
-    return replace(decision, action=_action(decision, settings))
 
 
 def _refuse_unnamed_classes(settings: FilterSettings) -> None:
     missing = sorted({str(name) for name in AnswerClass} - {"none"} - set(settings.actions))
     if missing:
         raise InvalidInput(
-            f"filter.actions says nothing about {', '.join(missing)}. Give each class one of drop, "
-            "strip and keep."
+            f"filter.actions says nothing about {', '.join(missing)}. Give each class one of "
+            "drop, cut, drop-turn, strip and keep."
         )
 
 
-def _action(decision: Decision, settings: FilterSettings) -> str:
-    """Dropping one answer drops the row; stripping one keeps it."""
-    wanted = {_action_of(verdict, settings) for _, verdict in decision.verdicts}
-    return next((action for action in ("drop", "strip") if action in wanted), "keep")
-
-
-def _action_of(verdict: Verdict, settings: FilterSettings) -> str:
-    return next(action for name, action in settings.actions.items() if name == _name(verdict))
-
-
-def _name(verdict: Verdict) -> str:
-    return verdict.answer_class.value
-
-
-def _stripped(row: Row, decision: Decision, settings: FilterSettings) -> tuple[Message, ...]:
-    messages = list(row.messages)
-    for position, verdict in decision.verdicts:
-        if _action_of(verdict, settings) == "strip":
-            message = messages[position]
-            messages[position] = replace(message, content=stripped(message.content, verdict))
-    return tuple(messages)
+def _left(row: Row, decision: Decision) -> tuple[Message, ...]:
+    """Return what stays of a conversation."""
+    return tuple(
+        replace(message, content=decision.texts.get(number, message.content))
+        for number, message in enumerate(row.messages)
+        if number not in decision.removed
+    )
 
 
 def _rows(context: StageContext) -> Iterator[tuple[str, Row | BadRow]]:
@@ -201,12 +151,13 @@ def _count(name: str, row: Row, decision: Decision, counts: Counts, report: Repo
     counts.dropped += decision.action == "drop"
     counts.kept += decision.action != "drop"
     counts.stripped += decision.action == "strip"
+    counts.cut += decision.action == "cut"
     if not decision.verdicts:
         return
     verdict = decision.strongest
-    report.by_class[_name(verdict)] += 1
+    report.by_class[verdict.answer_class.value] += 1
     report.by_rule[verdict.rule] += 1
-    examples = report.examples.setdefault(_name(verdict), [])
+    examples = report.examples.setdefault(verdict.answer_class.value, [])
     if len(examples) < EXAMPLES:
         examples.append(_example(name, row, decision))
 
@@ -227,24 +178,7 @@ def _example(name: str, row: Row, decision: Decision) -> Json:
 
 
 def _decision_json(name: str, row: Row, decision: Decision) -> dict[str, Json]:
-    reasons: list[Json] = [
-        {
-            "class": _name(verdict),
-            "rule": verdict.rule,
-            "start": verdict.start,
-            "end": verdict.end,
-            "turn": position,
-            "score": verdict.score,
-        }
-        for position, verdict in decision.verdicts
-    ]
-    return {
-        "dataset": name,
-        "index": row.index,
-        "action": decision.action,
-        "class": _name(decision.strongest),
-        "reasons": reasons,
-    }
+    return {"dataset": name, **decision.as_json(row.index)}
 
 
 def _as_json(name: str, index: int, messages: tuple[Message, ...]) -> dict[str, Json]:
@@ -262,6 +196,7 @@ def _sum(report: Report) -> None:
         report.total.kept += counts.kept
         report.total.dropped += counts.dropped
         report.total.stripped += counts.stripped
+        report.total.cut += counts.cut
         report.total.quarantined += counts.quarantined
     total = report.total
     assert total.rows == total.kept + total.dropped + total.quarantined  # noqa: S101
@@ -273,6 +208,7 @@ def _counts_json(counts: Counts) -> dict[str, Json]:
         "kept": counts.kept,
         "dropped": counts.dropped,
         "stripped": counts.stripped,
+        "cut": counts.cut,
         "quarantined": counts.quarantined,
     }
 

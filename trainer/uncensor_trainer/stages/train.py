@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 import torch.distributed as torch_dist
 from transformers import set_seed
@@ -32,19 +31,21 @@ from uncensor_trainer.efficiency import device_peak
 from uncensor_trainer.engine import Engine, Split, choose_engine, prepare_process, split_batch
 from uncensor_trainer.exits import InvalidInput, StopRequested
 from uncensor_trainer.export import export_model
-from uncensor_trainer.guards import refuse_full_disk
+from uncensor_trainer.guards import free_memory, refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
 from uncensor_trainer.memory import MemoryEstimate, memory_of, shown
 from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.model import footprint, load_model, load_of, work_of
-from uncensor_trainer.progress import Json
+from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
 from uncensor_trainer.trial import fullest, is_due
 from uncensor_trainer.workspace import read_json
+from uncensor_trainer.writer import Writer
 
 ARMS = {"train": "filtered", "train-control": "control"}
+STATE_VERSION = 2  # of what lies in a checkpoint
 RECORDED_PACKAGES = ("torch", "transformers", "deepspeed", "accelerate", "peft")
 
 
@@ -83,7 +84,8 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     """
     with StopFlag() as stop:
         plan = _planned(context)
-        prepare_process(plan.engine)
+        context.progress.enter(Phase.LOADING)
+        prepare_process(plan.engine, context.workspace.run_dir / "stacks")
         arguments = training_arguments(
             context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
         )
@@ -97,18 +99,27 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
 
         plan = replace(plan, schedule=_with_flops(plan, model))
         log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
+        writer = Writer(plan.arm_dir)
         checkpoints = Checkpoints(
             plan.arm_dir / "checkpoints",
             context.digest,
             context.run.training.checkpoints.keep_latest,
+            writer.check,
         )
+        from_main(writer.claim)
         resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
         surroundings = _surroundings(context, plan, checkpoints, log, stop)
         loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
-        loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+        try:
+            loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+            loop.finish_saves()
+        finally:
+            loop.settle()
         _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
 
+        context.progress.enter(Phase.EXPORTING)
         parameters = export_model(loop, context.run.training, model_folder(context), out)
+        from_main(writer.check)
         summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
         if dist.is_main():
             write_card(out, _made(context, summary))
@@ -198,45 +209,62 @@ def _checked_start(
     for note in notes:
         context.progress.note(note)
     if resume is not None:
-        _refuse_other_engine(resume, plan.engine)
+        _refuse_foreign_state(resume, plan)
         context.progress.note(f"Going on from the checkpoint of step {resume.step}.")
+        if resume.facts.get("engine") != plan.engine.kind:
+            context.progress.note(
+                f"It was saved by {resume.facts.get('engine')}; {plan.engine.kind} go on with it, "
+                "with the same rows in each step."
+            )
     log.begin(resume.step if resume else 0)
 
     context.progress.note(plan.attention.sentence)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
     memory = _memory(context, plan, model).sentence
-    free = shown(psutil.virtual_memory().available)
+    free = shown(free_memory())
     context.progress.note(f"Needs {disk}; {memory}; {free} of main memory free.")
     return resume
 
 
 def _memory(context: StageContext, plan: Plan, model: Any) -> MemoryEstimate:
-    return memory_of(load_of(model, plan.engine, tokens=plan.layout.budget), context.run.training)
+    training = context.run.training
+    load = load_of(model, plan.engine, tokens=plan.layout.budget)
+    # On a GPU the copy for saves behind lies in main memory, not where the training runs.
+    copies = training.checkpoints.asynchronous and not plan.engine.gpu
+    return memory_of(replace(load, snapshot=copies), training)
 
 
 def _trial(context: StageContext, plan: Plan, model: Any) -> tuple[int, int] | None:
     """Decide on one process for all whether the fullest pass is tried before the first step."""
     estimate, gpu = _memory(context, plan, model).total, plan.engine.gpu
-    due = any_rank(is_due(estimate, psutil.virtual_memory().available, gpu=gpu), False)[0]
+    due = any_rank(is_due(estimate, free_memory(), gpu=gpu), False)[0]
     return plan.fullest if due else None
 
 
-def _refuse_other_engine(resume: Checkpoint, engine: Engine) -> None:
-    """State that was sharded for other processes cannot be read back."""
-    if resume.facts.get("engine") == engine.kind:
-        return
-    raise InvalidInput(
-        f"The newest checkpoint (step {resume.step}) was saved by {resume.facts.get('engine')}; "
-        f"this attempt would train with {engine.kind}. Run it with as many processes and the same "
-        "ZeRO stage as before, or move the folder checkpoints away to train from the beginning."
-    )
+def _refuse_foreign_state(resume: Checkpoint, plan: Plan) -> None:
+    """Any processes and any ZeRO stage can go on, but only at the same place in the same rows."""
+    if resume.facts.get("stateVersion") != STATE_VERSION:
+        raise InvalidInput(
+            f"The newest checkpoint (step {resume.step}) was written by another version of the "
+            "trainer, in a form that this one cannot read. Use that version, or move the folder "
+            "checkpoints away to train from the beginning."
+        )
+    found, wanted = resume.facts.get("globalBatch"), plan.schedule.global_batch
+    if found != wanted:
+        raise InvalidInput(
+            f"The newest checkpoint (step {resume.step}) was trained with a global batch of "
+            f"{found} rows, this attempt has {wanted}; rows would be skipped or read twice. Set "
+            f"training.globalBatchSize to {found}, or move the folder checkpoints away to train "
+            "from the beginning."
+        )
 
 
 def _surroundings(
     context: StageContext, plan: Plan, checkpoints: Checkpoints, log: TrainingLog, stop: StopFlag
 ) -> Surroundings:
     facts: Facts = {
+        "stateVersion": STATE_VERSION,
         "engine": plan.engine.kind,
         "worldSize": plan.engine.split.processes,
         "globalBatch": plan.schedule.global_batch,
@@ -255,6 +283,7 @@ def _surroundings(
         cadence=context.run.training.checkpoints,
         facts=facts,
         log=log,
+        progress=context.progress,
         stop=stop,
         fp16=context.run.training.precision == "fp16",
     )

@@ -62,7 +62,7 @@ def own_crd(examined: Examined) -> Iterator[Finding]:
         yield from _by_discovery(examined)
         return
     yield from _established(found)
-    yield _compared(found)
+    yield compared(found)
 
 
 _INSTALL = "install it: the chart does, or `kubectl apply --server-side -f crds/`"
@@ -95,7 +95,8 @@ def _established(crd: Object) -> Iterator[Finding]:
         )
 
 
-def _compared(crd: Object) -> Finding:
+def compared(crd: Object) -> Finding:
+    """Compare the CRD on the server with the one that this program was made for."""
     served = {one["name"]: one for one in crd["spec"]["versions"] if one.get("served")}
     if names.VERSION not in served:
         there = ", ".join(served) or "none"
