@@ -9,7 +9,7 @@ from pathlib import Path
 from measuring import Connection, Object
 
 from cluster import control_plane
-from cluster.boxes import await_true
+from cluster.boxes import PATIENCE, await_true
 from cluster.clusters import Cluster, fake_node
 from cluster.volumes import CLASS, CLASSES, VOLUMES, a_volume, storage_class
 
@@ -24,7 +24,7 @@ def add_nodes(cluster: Cluster, count: int) -> None:
         node["spec"] = {}
         node["status"] = {"allocatable": ROOM, "capacity": ROOM}
         cluster.api.apply(f"/api/v1/nodes/fake-{index}", node)
-    await_true(f"{count} fake nodes", 60, lambda: cluster.ready_nodes("fake") >= count)
+    await_true(f"{count} fake nodes", PATIENCE, lambda: cluster.ready_nodes("fake") >= count)
 
 
 def add_namespace(cluster: Cluster, name: str) -> None:
@@ -60,5 +60,5 @@ def never_complete(cluster: Cluster) -> None:
     whole = control_plane.kwok_stages(cluster.programs.kwok_stages).split("\n---\n")
     stages.write_text("\n---\n".join(one for one in whole if "name: pod-complete" not in one))
     cluster.box.signal("kwok", signal.SIGKILL)
-    await_true("kwok's end", 20, lambda: cluster.box.programs()["kwok"]["exit"] is not None)
+    await_true("kwok's end", PATIENCE, lambda: cluster.box.programs()["kwok"]["exit"] is not None)
     cluster.box.restart("kwok")

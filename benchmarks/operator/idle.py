@@ -1,8 +1,8 @@
 """What an operator at rest costs: 100 finished and 10 working runs that do not change.
 
-No kubelet: kwok plays the nodes. It completes the pods of Jobs and lets those of trainings run; this
-program ends the trainings that shall be finished. Writes are counted by the API server's own audit
-log, under the operator's account, and by the operator's metric.
+No kubelet: kwok plays the nodes. It completes the pods of Jobs and lets those of trainings run;
+this program ends the trainings that shall be finished. Writes are counted by the API server's own
+audit log, under the operator's account, and by the operator's metric.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from measuring import (
 )
 
 from cluster import control_plane, outside, training_operator
-from cluster.boxes import await_true
+from cluster.boxes import PATIENCE, await_true
 from cluster.clusters import Cluster, Shape
 from cluster.outside import Outside
 
@@ -52,20 +52,23 @@ POLICY = {
 
 
 def measure(arguments: argparse.Namespace) -> None:
+    done, busy = arguments.number or DONE, min(arguments.number or DONE, BUSY)
     with a_cluster("idle", Shape(nodes=0, kwok=True)) as cluster:
         log = audited(cluster)
         fakes.add_nodes(cluster, 2)
         fakes.add_namespace(cluster, NAMESPACE)
-        names = [f"done-{n}" for n in range(DONE)] + [f"busy-{n}" for n in range(BUSY)]
+        names = [f"done-{n}" for n in range(done)] + [f"busy-{n}" for n in range(busy)]
         fakes.add_volumes(cluster, NAMESPACE, names)
         with an_operator(cluster) as operator:
             runs = [(runs_path(NAMESPACE), a_run(NAMESPACE, name)) for name in names]
             fakes.create_all(cluster, runs)
-            settled(cluster)
+            settled(cluster, done, busy)
             operator.wait_idle(15, 120)
             say("at rest")
             found = window(operator, log, arguments.seconds)
-    write("idle", {"cluster": str(cluster.shape), "settings": settings(), **found})
+    runs = {"finished": done, "training": busy}
+    about = {"cluster": str(cluster.shape), "settings": settings(), "runs": runs}
+    write("idle", {**about, **found})
 
 
 def audited(cluster: Cluster) -> Path:
@@ -74,17 +77,17 @@ def audited(cluster: Cluster) -> Path:
     policy.write_text(json.dumps(POLICY))
     name = "kube-apiserver"
     cluster.box.signal(name, signal.SIGKILL)
-    await_true("its end", 20, lambda: cluster.box.programs()[name]["exit"] is not None)
+    await_true("its end", PATIENCE, lambda: cluster.box.programs()[name]["exit"] is not None)
     flags = {"audit-policy-file": policy, "audit-log-path": log, "audit-log-mode": "blocking"}
     argv = control_plane.api_server(cluster.programs, cluster.place.secrets)
     cluster.box.start(name, [*argv, *control_plane.argv("", flags)[1:]])
-    await_true("The API server's answer", 60, cluster.api.answers)
+    await_true("The API server's answer", PATIENCE, cluster.api.answers)
     training_operator.await_ready(cluster.api)
     return log
 
 
-def settled(cluster: Cluster) -> None:
-    """End the trainings of the runs that shall be done; wait until they are and the others train."""
+def settled(cluster: Cluster, done: int, busy: int) -> None:
+    """End the trainings of the runs that shall be done, and wait for the others to train."""
     connection, ended = Connection(cluster.api), set[str]()
 
     def is_settled() -> bool:
@@ -94,9 +97,9 @@ def settled(cluster: Cluster) -> None:
         for run in connection.send("GET", runs_path(NAMESPACE))["items"]:
             phases[f"{run['metadata']['name'].partition('-')[0]} {stage_of(run)}"] += 1
         say(f"{dict(phases)}")
-        return phases["done over"] == DONE and phases["busy train"] == BUSY
+        return phases["done over"] == done and phases["busy train"] == busy
 
-    wait_until("100 finished and 10 training runs", is_settled, 400, 4)
+    wait_until(f"{done} finished and {busy} training runs", is_settled, 1200, 4)
 
 
 def stage_of(run: Object) -> str:
@@ -137,7 +140,6 @@ def window(operator: Outside, log: Path, seconds: float) -> Object:
     change = {name: after[name] - before[name] for name in before}
     minutes = change["at"] / 60
     return {
-        "runs": {"finished": DONE, "training": BUSY},
         "windowSeconds": round(change["at"], 1),
         "writesAMinute": {
             "audit, without the Lease": round(change["audited"] / minutes, 2),

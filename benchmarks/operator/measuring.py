@@ -1,4 +1,4 @@
-"""What all figures share: a cluster, the operator on it, watches with a clock, the cost, the record."""
+"""What all figures share: a cluster, the operator on it, watches with a clock, the record."""
 
 from __future__ import annotations
 
@@ -158,7 +158,8 @@ class Cost:
     """CPU seconds and memory of the operator's process."""
 
     def __init__(self, operator: Outside) -> None:
-        assert operator.process is not None
+        if operator.process is None:
+            raise SystemExit("The operator does not run.")
         self._process = psutil.Process(operator.process.pid)
         self.pid = operator.process.pid
 

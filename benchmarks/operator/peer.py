@@ -14,7 +14,7 @@ import fakes
 from measuring import Object, Watch, a_cluster, say, wait_until, write
 
 from cluster import stunts, training_operator
-from cluster.boxes import await_true
+from cluster.boxes import PATIENCE, await_true
 from cluster.clusters import Cluster, Shape
 
 NAMESPACE = "peer"
@@ -38,7 +38,7 @@ def restart(cluster: Cluster, flags: dict[str, int]) -> None:
     name = training_operator.NAME
     argv = cluster.box.programs()[name]["argv"]
     cluster.box.signal(name, signal.SIGKILL)
-    await_true("its end", 20, lambda: cluster.box.programs()[name]["exit"] is not None)
+    await_true("its end", PATIENCE, lambda: cluster.box.programs()[name]["exit"] is not None)
     more = [f"--{key}={value}" for key, value in flags.items()]
     environment = {"MY_POD_NAMESPACE": training_operator.NAMESPACE, "TMPDIR": "/tmp"}  # noqa: S108
     cluster.box.start(name, [*argv, *more], environment)

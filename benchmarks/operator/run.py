@@ -1,9 +1,9 @@
 """The operator's figures on a real control plane; see README.md here for how to read them.
 
-    .venv/bin/python benchmarks/operator/run.py latency    # first child, next child, against a PyTorchJob
-    .venv/bin/python benchmarks/operator/run.py idle       # writes, CPU and memory of an operator at rest
-    .venv/bin/python benchmarks/operator/run.py scale      # 1,000 runs at once, and a restart with them
-    .venv/bin/python benchmarks/operator/run.py peer       # 1,000 PyTorchJobs, two ways to limit it
+    .venv/bin/python benchmarks/operator/run.py latency   # first and next child; a PyTorchJob
+    .venv/bin/python benchmarks/operator/run.py idle      # writes, CPU and memory at rest
+    .venv/bin/python benchmarks/operator/run.py scale     # 1,000 runs at once, and a restart
+    .venv/bin/python benchmarks/operator/run.py peer      # 1,000 PyTorchJobs; also --limits raised
 
 Each starts a cluster of its own (tests/cluster: root on Linux, `make cluster-prepare`), measures,
 writes benchmarks/results/operator-<what>.json and leaves nothing behind.
@@ -25,7 +25,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("latency", "idle", "scale", "peer"))
-    parser.add_argument("--number", type=int, help="runs or jobs; each figure has its own default")
+    parser.add_argument(
+        "--number", type=int, help="runs or jobs (idle: finished runs); each has its own default"
+    )
     parser.add_argument("--pairs", type=int, default=10, help="latency: runs beside PyTorchJobs")
     parser.add_argument("--seconds", type=float, default=310, help="idle: length of the window")
     parser.add_argument(

@@ -112,8 +112,8 @@ def create(cluster: Cluster, names: list[str], answered: dict[str, float]) -> No
 def restarted(operator: Outside, number: int) -> Object:
     """Stop it and start it: when was every run looked at, and when did it stop to work?
 
-    Stopped by SIGTERM, as a rollout does, it gives its Lease up. After a SIGKILL the next one has to
-    wait until the Lease runs out first, 15 s by default.
+    Stopped by SIGTERM, as a rollout does, it gives its Lease up. After a SIGKILL the next one has
+    to wait until the Lease runs out first, 15 s by default.
     """
     operator.kill(signal.SIGTERM)
     began = time.monotonic()

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from cluster.api import Api
-from cluster.boxes import await_true
+from cluster.boxes import PATIENCE, await_true
 from cluster.checkout import ROOT
 from cluster.clusters import Cluster
 
@@ -113,7 +113,7 @@ class Outside:
                 stdout=log,
                 stderr=log,
             )
-        await_true("The operator's port", 60, lambda: self.read("/readyz") == "ok\n")
+        await_true("The operator's port", PATIENCE, lambda: self.read("/readyz") == "ok\n")
         return self
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:

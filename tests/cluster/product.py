@@ -38,7 +38,7 @@ def small_values(images: ProductImages) -> dict[str, Any]:
             "trainerImage": {"reference": images.trainer.reference, "pullPolicy": "Never"},
             "pools": [
                 {"name": "cpu", "profile": "cpu", "cpus": 0.4, "memory": "6Gi"}
-                | {"sharedMemory": "512Mi"}
+                | {"sharedMemory": "512Mi", "environment": {"OMP_NUM_THREADS": "1"}}
             ],
             "defaultPool": "cpu",
             "stages": dict.fromkeys(stages, small),

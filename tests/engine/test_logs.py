@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from uncensor_operator.api.status import Progress
 from uncensor_operator.cluster.logs import understood
-from uncensor_operator.plan.stages import _progress
+from uncensor_operator.plan.following import progress_of
 from uncensor_operator.plan.world import LiveProgress
 
 NOTHING = LiveProgress("u")
@@ -90,5 +90,20 @@ EVENTS = st.fixed_dictionaries(
 @given(st.lists(EVENTS, max_size=4), st.text(max_size=20))
 def test_no_log_breaks_the_status(events, noise):
     text = "\n".join([noise, *(line(**event) for event in events)])
-    progress = _progress(understood(NOTHING, text))
+    progress = progress_of(understood(NOTHING, text))
     assert progress is None or Progress.model_validate(progress.model_dump())
+
+
+def test_a_long_phase_without_steps_counts_as_life():
+    line = '{"event": "heartbeat", "stage": "train", "phase": "exporting", "step": 9}'
+    after = understood(LiveProgress("p", step=9), f"2026-01-01T12:00:30.5Z {line}")
+
+    assert after.seen_at is not None
+    assert after.seen_at.second == 30
+
+
+def test_a_beating_heart_alone_is_no_step_in_training():
+    line = '{"event": "heartbeat", "stage": "train", "phase": "training", "idle_seconds": 99}'
+    before = LiveProgress("p", step=9)
+
+    assert understood(before, f"2026-01-01T12:00:30.5Z {line}") == before

@@ -59,7 +59,7 @@ def killed(folder, jobs, pieces):
     assert not (folder / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize(("jobs", "pieces"), [(1, 9), (1, 20), (2, 14)])
+@pytest.mark.parametrize(("jobs", "pieces"), [(1, 9), (1, 13), (2, 11)])
 def test_a_killed_filter_goes_on_where_it_was(folder, jobs, pieces):
     whole = filter_files(job(folder))
     expected = results(folder)

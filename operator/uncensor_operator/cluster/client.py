@@ -25,7 +25,11 @@ from uncensor_operator.errors import UncensorError
 from uncensor_operator.telemetry import API_ERRORS, API_SECONDS
 
 Object = dict[str, Any]
+# Named here, because a method is named like the type.
+Objects = list[Object]
+JSON = "application/json"
 MERGE = "application/merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 500
 NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE = 404, 409, 403, 422
 
@@ -68,12 +72,26 @@ class Client:
     async def list(
         self, resource: Resource, namespace: str | None, **parameters: str
     ) -> list[Object]:
-        """Return all objects that a selection names, page by page."""
-        found: list[Object] = []
+        """Return all objects that a selection names."""
+        return await self._pages(resource, namespace, JSON, parameters)
+
+    async def uids(self, resource: Resource, namespace: str | None, **parameters: str) -> set[str]:
+        """Return the identities of all objects that a selection names, without their contents."""
+        raws = await self._pages(resource, namespace, METADATA, parameters)
+        return {raw["metadata"]["uid"] for raw in raws}
+
+    async def _pages(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        kind: str,
+        parameters: Mapping[str, str],
+    ) -> Objects:
+        found: Objects = []
         query = {"limit": str(PAGE), **parameters}
         while True:
             path = f"{resource.path(namespace)}?{urlencode(query)}"
-            page = await self._json("GET", resource, path)
+            page = await self._json("GET", resource, path, kind=kind)
             found += page["items"]
             token = page.get("metadata", {}).get("continue")
             if not token:
@@ -115,7 +133,7 @@ class Client:
             ApiError: there is none (yet), or it cannot be read.
         """
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{urlencode(parameters)}"
-        _, text = await self._request("GET", "pods/log", path, None, "application/json")
+        _, text = await self._request("GET", "pods/log", path, None, JSON)
         return text
 
     async def answers(self) -> bool:
@@ -136,7 +154,7 @@ class Client:
         resource: Resource,
         path: str,
         body: Mapping[str, Any] | None = None,
-        kind: str = "application/json",
+        kind: str = JSON,
     ) -> Object:
         code, text = await self._request(method, resource.plural, path, body, kind)
         try:
@@ -151,7 +169,8 @@ class Client:
     async def _request(
         self, method: str, what: str, path: str, body: Mapping[str, Any] | None, kind: str
     ) -> tuple[int, str]:
-        headers = {"Content-Type": kind, "Accept": "application/json, */*"}
+        accept = kind if method == "GET" else JSON
+        headers = {"Content-Type": kind, "Accept": f"{accept}, {JSON}, */*"}
         began = time.monotonic()
         try:
             await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)

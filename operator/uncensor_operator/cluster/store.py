@@ -10,12 +10,26 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from uncensor_operator.cluster.resources import CONFIG_MAPS, PODS, POLICIES, RUNS, Resource
+from uncensor_operator.cluster.resources import (
+    CONFIG_MAPS,
+    JOBS,
+    PODS,
+    POLICIES,
+    PYTORCHJOBS,
+    RUNS,
+    Resource,
+)
 from uncensor_operator.names import Label
 
 Object = dict[str, Any]
 # Their contents are ours already; keeping them for thousands of runs would cost for nothing.
 _NAMES_ONLY = frozenset({CONFIG_MAPS.kind, POLICIES.kind})
+# All that a pass reads of their specs.
+_LOOKED_AT = {
+    JOBS.kind: ("suspend",),
+    PYTORCHJOBS.kind: ("runPolicy",),
+    PODS.kind: ("nodeName",),
+}
 # Large, and never looked at.
 _DROPPED = ("managedFields",)
 # Deletions; a late answer comes within seconds.
@@ -123,6 +137,15 @@ class Store:
         """Return one of them."""
         return self._parts.get(key, {}).get((resource.kind, name))
 
+    def uids(self, resource: Resource) -> dict[str, Object]:
+        """Return all objects of a kind, by their identity."""
+        return {
+            raw["metadata"].get("uid", ""): raw
+            for parts in self._parts.values()
+            for (kind, _), raw in parts.items()
+            if kind == resource.kind
+        }
+
     def known(self) -> tuple[Key, ...]:
         """Return every run that exists."""
         return tuple(self._runs)
@@ -146,10 +169,15 @@ def key_of(resource: Resource, raw: Object) -> Key | None:
 
 
 def _slim(resource: Resource, raw: Object) -> Object:
+    """What passes look at: pod templates, by far the largest part, are written and never read."""
     metadata = {key: value for key, value in raw["metadata"].items() if key not in _DROPPED}
     if resource.kind in _NAMES_ONLY:
         return {"kind": resource.kind, "metadata": metadata}
-    return {**raw, "kind": resource.kind, "metadata": metadata}
+    slim = {**raw, "kind": resource.kind, "metadata": metadata}
+    if resource.kind in _LOOKED_AT:
+        spec, wanted = raw.get("spec", {}), _LOOKED_AT[resource.kind]
+        slim["spec"] = {name: spec[name] for name in wanted if name in spec}
+    return slim
 
 
 def _is_older(raw: Object, known: Object | None) -> bool:

@@ -35,7 +35,7 @@ WATCH_PATIENCE = 180.0
 LOOP_PATIENCE = 60.0
 LOOP_TICK = 1.0
 WORKER_PATIENCE = 300.0
-LOG_READS_A_SECOND = 10.0
+LOG_READS_A_SECOND = 25.0
 
 
 class Engine:
@@ -173,16 +173,38 @@ class Engine:
         """Look at every run now and then, whatever the watches say."""
         while True:
             await asyncio.sleep(self._settings.engine.resync_seconds)
+            await self._prune()
             keys = self._store.known()
             for number, key in enumerate(keys):
                 # Spread, so that an idle operator stays idle.
                 self._queue.add(key, number * min(0.05, 10 / max(1, len(keys))))
 
+    async def _prune(self) -> None:
+        """Forget objects that were deleted while a watch was broken: nobody tells of those.
+
+        Only names and versions are asked for, and an object that is gone is marked to be looked at.
+        """
+        for resource in (*WATCHED, RUNS):
+            before = self._store.uids(resource)
+            found: set[str] = set()
+            try:
+                for namespace in self._namespaces():
+                    selection = {} if resource is RUNS else {"labelSelector": SELECTOR}
+                    found |= await self._client.uids(resource, namespace, **selection)
+            except ApiError as error:
+                LOG.warning("resync of %s: %s", resource.plural, error)
+                continue
+            for uid, raw in before.items():
+                if uid not in found:
+                    key = self._store.remove(resource, raw)
+                    if key is not None:
+                        self._queue.add(key)
+
     async def _read_logs(self) -> None:
         """Read the log of every working pod that speaks, every few seconds.
 
         Spread over that time, and never more than LOG_READS_A_SECOND: a thousand stages at work
-        are read less often, and cost the API server no more than a hundred.
+        are read less often, and cost the API server no more than 250 do.
         """
         while True:
             living, speaking = self._pods()

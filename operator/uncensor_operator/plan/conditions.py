@@ -129,7 +129,8 @@ def _story(situation: Situation) -> tuple[Reason, str]:
 
 def _doing(current: Stage, waits: str) -> tuple[Reason, str]:
     if current.retry_at is not None:
-        return Reason.RETRYING, f"{current.message} Next attempt at {current.retry_at}."
+        why = f"{current.message} " if current.message else ""
+        return Reason.RETRYING, f"{why}Next attempt at {current.retry_at}."
     if waits:
         return Reason.QUEUED, waits
     if current.state is StageState.RUNNING:

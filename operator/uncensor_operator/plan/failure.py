@@ -15,6 +15,8 @@ from uncensor_operator.plan.pods import Exit
 from uncensor_trainer.exits import ExitCode
 
 SIGKILL = 137
+FREE_AT_ONCE = 3
+"""Interruptions of a run that are followed by the next attempt without a wait."""
 WORKSPACE_PATIENCE = 3
 """A full volume is not emptied in seconds: waits after it are so many times longer."""
 
@@ -258,7 +260,12 @@ def _interrupted(failure: Failure, reason: Reason, what: str) -> Decision:
             f"{failure.limits.max_interruptions}. Raise it, or run `uncensor retry`.",
             Count.INTERRUPTION,
         )
-    return Decision(Verdict.RETRY, reason, f"{what} Starting again.", Count.INTERRUPTION)
+    # A cluster that takes every attempt away at once would use the budget up within minutes.
+    barren = 0 if failure.progressed else number - FREE_AT_ONCE
+    delay = backoff(failure.limits, barren) if barren > 0 else 0.0
+    return Decision(
+        Verdict.RETRY, reason, f"{what} Starting again.", Count.INTERRUPTION, delay_seconds=delay
+    )
 
 
 def _ran_out_of_memory(failure: Failure) -> bool:

@@ -28,6 +28,7 @@ class Exit:
         message: the last lines of its log, when it left no outcome.
         outcome: what the trainer wrote as its last word; empty without one.
         finished_at: when.
+        started_at: when it had begun.
     """
 
     code: int
@@ -35,6 +36,7 @@ class Exit:
     message: str = ""
     outcome: Mapping[str, Json] = field(default_factory=dict)
     finished_at: datetime | None = None
+    started_at: datetime | None = None
 
     @property
     def told_code(self) -> int:
@@ -157,6 +159,7 @@ def _exit(main: Mapping[str, Any], status: Mapping[str, Any]) -> Exit | None:
         message=text,
         outcome=_outcome(text),
         finished_at=read_time(ended.get("finishedAt")),
+        started_at=read_time(ended.get("startedAt")),
     )
 
 

@@ -27,7 +27,7 @@ class Child:
         digest: of what decided the stage's output when the attempt was created.
         suspended: somebody else (Kueue) holds it back.
         deleting: its deletion was asked for.
-        succeeded, failed: as its controller says; both false while it works.
+        succeeded, failed: as its controller says, or for a Job its pod; both false while it works.
         said: the controller's sentence about a failure.
         ended_at: when its controller ended it.
         pods: of this child, dead ones included.
@@ -183,6 +183,9 @@ def child_of(raw: Mapping[str, Any], pods: tuple[Mapping[str, Any], ...]) -> Chi
     policy = spec if kind == JOB else spec.get("runPolicy", {})
     failure = conditions.get(failed, {})
     end = failure if _is_true(failure) else conditions.get(done, {})
+    seen = tuple(pod_of(pod) for pod in pods)
+    # The one pod of a Job is its end; the Job's own controller says so up to a second later.
+    done_well = kind == JOB and any(pod.phase == "Succeeded" for pod in seen)
     return Child(
         kind=kind,
         name=metadata["name"],
@@ -193,11 +196,11 @@ def child_of(raw: Mapping[str, Any], pods: tuple[Mapping[str, Any], ...]) -> Chi
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         suspended=bool(policy.get("suspend")),
         deleting="deletionTimestamp" in metadata,
-        succeeded=_is_true(conditions.get(done)),
+        succeeded=_is_true(conditions.get(done)) or done_well,
         failed=_is_true(failure),
         said=str(failure.get("message", "")),
         ended_at=read_time(end.get("lastTransitionTime")) if _is_true(end) else None,
-        pods=tuple(pod_of(pod) for pod in pods),
+        pods=seen,
     )
 
 

@@ -85,7 +85,8 @@ class _Found:
 
     def ends(self, pattern: int) -> _Numbers:
         """Return where the matches of one pattern end."""
-        return self._ends[self._patterns == pattern]
+        found: _Numbers = self._ends[self._patterns == pattern]
+        return found
 
     def before(self, limits: _Numbers | None, first: int, last: int | None = None) -> list[int]:
         """Return the rows in which one of the patterns [first, last] ends before the limit."""
