@@ -160,6 +160,8 @@ class TrainingSettings(RunModel):
     max_grad_norm: float = 1.0
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Several rows in one sequence; auto where a kernel keeps them apart for free."""
     seed: int = 42
     deepspeed: DeepSpeedSettings = DeepSpeedSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()

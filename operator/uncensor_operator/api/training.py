@@ -172,8 +172,9 @@ class Training(ApiModel):
     gradient_checkpointing: bool = True
     """Compute activations twice instead of keeping them: less memory, about a third slower."""
     packing: Literal["auto", "on", "off"] = "auto"
-    """Put several short rows into one sequence; `auto` does so where the stage can. Put quotes
-    around "on" and "off" in YAML: kubectl reads the bare words as booleans."""
+    """Put several rows into one sequence; `auto` does so with FlashAttention, and else pads groups
+    of rows of like length. Put quotes around "on" and "off" in YAML: kubectl reads the bare words
+    as booleans."""
     seed: int = Field(default=42, ge=0, le=2_147_483_647)
     """Start of every random choice: order of the rows, dropout, new weights."""
     deepspeed: DeepSpeed = DeepSpeed()

@@ -215,6 +215,9 @@ def _training(
             tokens=count(summary.get("tokens")),
             parameters=count(summary.get("parameters")),
             tokens_per_second=number(summary.get("tokensPerSecond")),
+            mfu=number(summary.get("mfu")),
+            goodput=number(summary.get("goodput")),
+            peak_memory=count(summary.get("peakMemoryBytes")),
         )
 
 
