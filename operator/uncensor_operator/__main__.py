@@ -68,7 +68,7 @@ async def _run(settings_file: Path | None) -> int:
         await work
     except asyncio.CancelledError:
         if not stopping:
-            LOG.error("cancelled by nobody that we know: ending, to begin anew")
+            LOG.error("cancelled by nobody known; ending, to begin anew")  # noqa: TRY400
             return 1
         LOG.info("stopped by %s", " and ".join(stopping))
         return 0
