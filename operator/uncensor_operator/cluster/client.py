@@ -92,7 +92,7 @@ class Client:
         while True:
             path = f"{resource.path(namespace)}?{urlencode(query)}"
             page = await self._json("GET", resource, path, kind=kind)
-            found += page["items"]
+            found += page.get("items") or []  # an empty list of metadata is null
             token = page.get("metadata", {}).get("continue")
             if not token:
                 return found
