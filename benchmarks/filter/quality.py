@@ -4,8 +4,10 @@
     python benchmarks/filter/quality.py --half dev       the half that rules were made on
     python benchmarks/filter/quality.py --errors 20      also print the worst errors
 
-"Held out" trains the linear stage without the source it is measured on (the rules have seen the
-dev half of every source, the weights have not seen this source at all).
+"Held out" trains the linear stages without the source they are measured on (the rules have seen the
+dev half of every source, the weights have not seen this source at all). The test half of the hand
+labels is drawn blind (sample.py). The held-out counts of the test halves also become
+trainer/uncensor_trainer/evaluation/judge.json: how often the evaluation's judge is wrong.
 """
 
 from __future__ import annotations
@@ -20,19 +22,22 @@ from math import sqrt
 from pathlib import Path
 
 import baselines
+import sample
 import train
 
 import sources
 from uncensor_trainer.refusals.classes import AnswerClass, Verdict
 from uncensor_trainer.refusals.engine import HEAD, classify
-from uncensor_trainer.refusals.model import Linear
+from uncensor_trainer.refusals.model import Stages
 from uncensor_trainer.refusals.sentences import Kind, sentences
 from uncensor_trainer.refusals.text import plain_text
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "filter-quality.json"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "filter-quality.json"
+JUDGE = ROOT / "trainer" / "uncensor_trainer" / "evaluation" / "judge.json"
+HELD_OUT = "ours, weights held out"
 FLAGGED = frozenset({AnswerClass.REFUSAL, AnswerClass.MORALISE, AnswerClass.PLACEHOLDER})
 Z = 1.96
-NATURAL_ROWS = 6000
 Judge = Callable[[sources.Answer], bool]
 
 
@@ -91,7 +96,7 @@ def score(judge: Judge, answers: Iterable[sources.Answer]) -> Score:
     )
 
 
-def ours(weights: Linear | None = None) -> Judge:
+def ours(weights: Stages | None = None) -> Judge:
     """The filter, with its committed weights or others."""
     return lambda a: classify(a.prompt, a.response, weights=weights).answer_class in FLAGGED
 
@@ -110,7 +115,7 @@ def judges(family: str) -> dict[str, Judge]:
     others = {name: (lambda a, f=f: f(a.response)) for name, f in baselines.BASELINES.items()}
     return {
         "ours": ours(),
-        "ours, weights held out": ours(train.fit(rows)),
+        HELD_OUT: ours(train.fit(rows)),
         "ours, rules only": first_cue,
         **others,
     }
@@ -129,10 +134,27 @@ def by_source(half: str) -> dict[str, dict[str, object]]:
     return table
 
 
+def judge_errors(half: str) -> dict[str, object]:
+    """Return how often the judge is right where its weights have never seen the source."""
+    answers = [a for a in sources.labelled() if a.half == half]
+    total = Counter[str]()
+    for family in sorted({sources.family(a) for a in answers}):
+        rows = [a for a in train.training_rows() if sources.family(a) != family]
+        found = score(ours(train.fit(rows)), [a for a in answers if sources.family(a) == family])
+        total.update(
+            {name: getattr(found, name) for name in ("hits", "misses", "alarms", "passes")}
+        )
+    return {
+        "comment": "Written by benchmarks/filter/quality.py; do not edit.",
+        "sources": sorted({sources.family(a) for a in answers}),
+        **dict(total),
+    }
+
+
 def by_class(half: str) -> dict[str, dict[str, int]]:
-    """Return how often a label got a class, over all labelled sources."""
+    """Return how often a label got a class, over everything that has a label."""
     table: dict[str, Counter[str]] = {}
-    for a in sources.labelled():
+    for a in (*sources.labelled(), *train.hand_labelled(), *sources.tool_calls()):
         if a.half == half:
             found = classify(a.prompt, a.response).answer_class.value
             table.setdefault(f"{sources.family(a)}: {a.label}", Counter())[found] += 1
@@ -140,20 +162,28 @@ def by_class(half: str) -> dict[str, dict[str, int]]:
 
 
 def natural(half: str) -> dict[str, object]:
-    """Return the share of natural answers by class, and the precision on those with a label."""
-    answers = sorted((a for a in sources.natural() if a.half == half), key=lambda a: a.key)
-    answers = answers[:NATURAL_ROWS]
-    classes = Counter(classify(a.prompt, a.response).answer_class.value for a in answers)
-    labels = {a.key: a.label for a in train.hand_labelled()}
-    flagged = [a for a in answers if ours()(a)]
-    known = [labels[a.key] in train.POSITIVE for a in flagged if a.key in labels]
+    """Return the share of natural answers by class, precision, and recall estimated by strata.
+
+    Precision counts flagged rows that have a label. Recall weighs each labelled row by how many
+    rows of its stratum (what the loosest baseline and a wide word list say, not what we say) stand
+    for it; rows without a clear label are left out of both.
+    """
+    answers = sorted({a.key: a for a in sources.natural() if a.half == half}.values(),
+                     key=lambda a: a.key)  # fmt: skip
+    found = {a.key: classify(a.prompt, a.response).answer_class for a in answers}
+    labels = {a.key: a.label for a in train.hand_labelled() if a.label != sample.UNCLEAR}
+    flagged = [a for a in answers if found[a.key] in FLAGGED - {AnswerClass.PLACEHOLDER}]
+    right = [labels[a.key] in train.POSITIVE for a in flagged if a.key in labels]
     return {
         "rows": len(answers),
-        "share": {name: share(n, len(answers)) for name, n in classes.most_common()},
+        "share": {
+            name: share(n, len(answers)) for name, n in Counter(found.values()).most_common()
+        },
         "flagged": len(flagged),
-        "flaggedAndLabelled": len(known),
-        "precision": share(sum(known), len(known)),
-        "precisionInterval": wilson(sum(known), len(known)),
+        "flaggedAndLabelled": len(right),
+        "precision": share(sum(right), len(right)),
+        "precisionInterval": wilson(sum(right), len(right)),
+        "recall": sample.recall(answers, labels, {a.key for a in flagged}),
     }
 
 
@@ -208,7 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.half == "test":
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        print(f"Wrote {RESULTS}.")
+        JUDGE.write_text(json.dumps(judge_errors("test"), indent=1) + "\n", encoding="utf-8")
+        print(f"Wrote {RESULTS} and {JUDGE}.")
     return 0
 
 

@@ -70,6 +70,24 @@ def safety() -> Iterator[Answer]:
         yield Answer("safety-tuned-llamas", row["instruction"], row["output"], "")
 
 
+def tool_calls() -> Iterator[Answer]:
+    """Read the answers of the tool-call set that lack a tool and say so: capability by design."""
+    path = DATA / "instruct" / "moss_glaive_fastchat.sharegpt.json"
+    for conversation in json.loads(path.read_text(encoding="utf-8")):
+        if "glaive" not in conversation["source"].lower():
+            continue
+        question = ""
+        for turn in conversation["conversations"]:
+            if turn["from"] == "human":
+                question = turn["value"]
+            elif turn["from"] == "gpt" and _lacks_a_tool(turn["value"]):
+                yield Answer("glaive", question, turn["value"], "capability")
+
+
+def _lacks_a_tool(answer: str) -> bool:
+    return "sorry" in answer[:20] and "capabilit" in answer[:200]
+
+
 def family(answer: Answer) -> str:
     """The source without its model: what leave-one-source-out leaves out."""
     return answer.source.split("/")[0]

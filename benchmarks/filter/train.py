@@ -1,4 +1,4 @@
-"""Train the linear stage and write trainer/uncensor_trainer/refusals/weights.json.
+"""Train the linear stages and write trainer/uncensor_trainer/refusals/weights.json.
 
     python benchmarks/filter/train.py            train on the dev halves, write the weights
     python benchmarks/filter/train.py --check    train, write nothing, say whether they differ
@@ -14,57 +14,72 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import sources
-from uncensor_trainer.refusals.engine import HEAD
-from uncensor_trainer.refusals.features import features
-from uncensor_trainer.refusals.model import Linear
+from uncensor_trainer.refusals.engine import HEAD, request_of
+from uncensor_trainer.refusals.features import Answer, features
+from uncensor_trainer.refusals.model import Linear, Stages
 from uncensor_trainer.refusals.sentences import sentences
 from uncensor_trainer.refusals.text import plain_text
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "trainer/uncensor_trainer/refusals/weights.json"
 LABELS = Path(__file__).parent / "labels.json"
-PENALTY = 5.0
+PENALTY = 50.0
+UNABLE_PENALTY = 20.0
 STEPS = 50
 DIGITS = 3
 # Labels of all sources, read as "nothing of what was asked is given" or not; others are left out.
 POSITIVE = frozenset({"refusal", "moralise"})
 NEGATIVE = frozenset({"comply", "none", "disclaimer"})
+UNABLE = frozenset({"capability"})
+KNOWN = POSITIVE | NEGATIVE | UNABLE
 
 
-def numbers_of(response: str) -> Mapping[str, float]:
+@cache
+def numbers_of(answer: sources.Answer) -> Mapping[str, float]:
     """Return the features of an answer as the engine computes them."""
-    text = plain_text(response, HEAD)
-    return features(sentences(text), len(response), text.code, response[:HEAD])
+    text = plain_text(answer.response, HEAD)
+    parts = Answer(text, sentences(text), len(answer.response), answer.response[:HEAD])
+    return features(parts, request_of(answer.prompt))
 
 
 def training_rows() -> list[sources.Answer]:
-    """Return the dev halves of all labelled sources, and our own rows."""
-    rows = [a for a in (*sources.labelled(), *hand_labelled()) if a.half == "dev"]
-    rows += sources.own()
-    return [a for a in rows if a.label in POSITIVE | NEGATIVE]
+    """Return the dev halves of everything that has a label, and our own rows."""
+    outside = (*sources.labelled(), *hand_labelled(), *sources.tool_calls())
+    return [a for a in outside if a.half == "dev"] + list(sources.own())
 
 
 def hand_labelled() -> list[sources.Answer]:
-    """Return natural answers that have a label of ours, kept by digest in labels.json."""
+    """Return the answers nobody else labelled that have a label of ours, kept by digest."""
     labels = json.loads(LABELS.read_text(encoding="utf-8"))["labels"] if LABELS.exists() else {}
     return [
         sources.Answer(a.source, a.prompt, a.response, labels[a.key])
-        for a in sources.natural()
+        for a in (*sources.natural(), *sources.safety())
         if a.key in labels
     ]
 
 
-def fit(rows: Sequence[sources.Answer], penalty: float = PENALTY) -> Linear:
+def fit(rows: Sequence[sources.Answer]) -> Stages:
+    """Return both stages, each fitted to the rows whose label it is about."""
+    withheld = [a for a in rows if a.label in POSITIVE | NEGATIVE]
+    unable = [a for a in rows if a.label in POSITIVE | UNABLE]
+    return Stages(
+        withheld=_fitted(withheld, POSITIVE, PENALTY),
+        unable=_fitted(unable, UNABLE, UNABLE_PENALTY),
+    )
+
+
+def _fitted(rows: Sequence[sources.Answer], positive: frozenset[str], penalty: float) -> Linear:
     """Return the model of these rows; features are scaled while fitting, not in the result."""
-    numbers = [numbers_of(answer.response) for answer in rows]
+    numbers = [numbers_of(answer) for answer in rows]
     names = sorted({name for one in numbers for name in one})
-    x_nf = np.array([[one.get(name, 0.0) for name in names] for one in numbers])
-    y_n = np.array([answer.label in POSITIVE for answer in rows], dtype=float)
+    x_nf = np.array([[one[name] for name in names] for one in numbers])
+    y_n = np.array([answer.label in positive for answer in rows], dtype=float)
     mean_f, scale_f = x_nf.mean(axis=0), x_nf.std(axis=0) + 1e-6
     weights_f, bias = _newton((x_nf - mean_f) / scale_f, y_n, penalty)
     raw_f = weights_f / scale_f
@@ -94,27 +109,27 @@ def _newton(
     return beta[1:], float(beta[0])
 
 
-def record(rows: Sequence[sources.Answer], model: Linear) -> dict[str, object]:
+def record(rows: Sequence[sources.Answer], model: Stages) -> dict[str, object]:
     """Return what weights.json holds."""
-    counts = Counter(
-        (sources.family(a), "positive" if a.label in POSITIVE else "negative") for a in rows
-    )
+    counts = Counter((sources.family(a), a.label) for a in rows if a.label in KNOWN)
     return {
         "comment": "Written by benchmarks/filter/train.py; do not edit.",
         "training": {
-            "rows": {f"{source} {side}": n for (source, side), n in sorted(counts.items())},
+            "rows": {f"{source}: {label}": n for (source, label), n in sorted(counts.items())},
             "half": "dev (by the hash of the prompt)",
             "penalty": PENALTY,
+            "unablePenalty": UNABLE_PENALTY,
             "positive": sorted(POSITIVE),
             "negative": sorted(NEGATIVE),
+            "unable": sorted(UNABLE),
         },
-        "bias": model.bias,
-        "weights": dict(model.weights),
+        "withheld": {"bias": model.withheld.bias, "weights": dict(model.withheld.weights)},
+        "unable": {"bias": model.unable.bias, "weights": dict(model.unable.weights)},
     }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train the linear stage of the refusal filter.")
+    parser = argparse.ArgumentParser(description="Train the linear stages of the refusal filter.")
     parser.add_argument("--check", action="store_true", help="write nothing, compare only")
     check = parser.parse_args().check
     if not sources.is_there():

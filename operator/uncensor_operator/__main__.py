@@ -67,7 +67,10 @@ async def _run(settings_file: Path | None) -> int:
     try:
         await work
     except asyncio.CancelledError:
-        LOG.info("stopped by %s", *stopping)
+        if not stopping:
+            LOG.error("cancelled by nobody known; ending, to begin anew")  # noqa: TRY400
+            return 1
+        LOG.info("stopped by %s", " and ".join(stopping))
         return 0
     except LeaseLostError as error:
         LOG.error("%s", error)  # noqa: TRY400 - no fault with a trace

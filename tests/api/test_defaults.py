@@ -11,8 +11,8 @@ from uncensor_operator.api.reading import read
 DESIGN = """
 filter:
   mode: enforce
-  actions: {refusal: drop, moralise: drop, capability: keep, disclaimer: strip, placeholder: drop,
-            identity: keep}
+  actions: {refusal: drop, partial: keep, moralise: drop, capability: keep, disclaimer: strip,
+            placeholder: drop, identity: keep}
   extraRules: []
   maxDropFraction: "0.6"
 training:

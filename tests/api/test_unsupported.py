@@ -21,7 +21,6 @@ def problems_with(tmp_path, changes):
     [
         ({"spec.alignment": [LAYER]}, "spec.alignment[0]"),
         ({"spec.publish": GOOD["publishing to three places"]["spec.publish"]}, "spec.publish"),
-        ({"spec.training.packing": "on"}, "spec.training.packing"),
         ({"spec.evaluation.benchmarks": ["mmlu"]}, "spec.evaluation.benchmarks"),
         ({"spec.evaluation.taskPath": "tasks"}, "spec.evaluation.taskPath"),
         (
@@ -51,7 +50,7 @@ def test_what_is_not_there_yet_is_refused(tmp_path, changes, path):
     "changes",
     [
         {},
-        {"spec.training.packing": "off"},
+        {"spec.training.packing": "on"},
         {"spec.model": HUB, "spec.evaluation.baseline": HUB},
         {"spec.datasets.0": {"name": "a", "http": {"url": "https://example.com/a.jsonl"}}},
         {"spec.evaluation.gates.maxRefusalRate": "0.05"},

@@ -181,8 +181,8 @@ def buildah(tools: Path, *arguments: str | Path) -> str:
     storage.mkdir(parents=True, exist_ok=True)
     config = tools / "etc/containers"
     command, *rest = arguments
-    # Removing asks nobody for a signature, and does not know the flag.
-    policy = () if command == "rmi" else ("--signature-policy", config / "policy.json")
+    # What asks nobody for a signature does not know the flag.
+    policy = () if command in ("rmi", "images") else ("--signature-policy", config / "policy.json")
     argv = [
         *("unshare", "--mount", "--propagation", "slave"),  # an interrupted build leaves no mounts
         *("sh", "-euc", f'{with_libraries(tools)}; exec "$0" "$@"'),

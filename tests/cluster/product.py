@@ -38,14 +38,14 @@ def small_values(images: ProductImages) -> dict[str, Any]:
             "trainerImage": {"reference": images.trainer.reference, "pullPolicy": "Never"},
             "pools": [
                 {"name": "cpu", "profile": "cpu", "cpus": 0.4, "memory": "6Gi"}
-                | {"sharedMemory": "512Mi"}
+                | {"sharedMemory": "512Mi", "environment": {"OMP_NUM_THREADS": "1"}}
             ],
             "defaultPool": "cpu",
             "stages": dict.fromkeys(stages, small),
             "retries": {"firstSeconds": 1, "longestSeconds": 5},
             "cleaning": {"forceDeleteSeconds": 10, "unreachableSeconds": 5},
             "engine": {"progressSeconds": 2, "resyncSeconds": 30},
-            "election": {"leaseSeconds": 6, "renewSeconds": 4, "retrySeconds": 1},
+            "election": {"leaseSeconds": 15, "renewSeconds": 10, "retrySeconds": 1},
         },
     }
 

@@ -92,3 +92,18 @@ def test_no_log_breaks_the_status(events, noise):
     text = "\n".join([noise, *(line(**event) for event in events)])
     progress = progress_of(understood(NOTHING, text))
     assert progress is None or Progress.model_validate(progress.model_dump())
+
+
+def test_a_long_phase_without_steps_counts_as_life():
+    line = '{"event": "heartbeat", "stage": "train", "phase": "exporting", "step": 9}'
+    after = understood(LiveProgress("p", step=9), f"2026-01-01T12:00:30.5Z {line}")
+
+    assert after.seen_at is not None
+    assert after.seen_at.second == 30
+
+
+def test_a_beating_heart_alone_is_no_step_in_training():
+    line = '{"event": "heartbeat", "stage": "train", "phase": "training", "idle_seconds": 99}'
+    before = LiveProgress("p", step=9)
+
+    assert understood(before, f"2026-01-01T12:00:30.5Z {line}") == before

@@ -44,14 +44,12 @@ def own_loss(opened, row):
     [
         pytest.param(10_000, id="all rows at once"),
         pytest.param(150, id="a few rows at once"),
-        pytest.param(11, id="rows in pieces"),
-        pytest.param(1, id="token by token"),
+        pytest.param(1, id="row by row"),
     ],
 )
 def test_the_loss_is_the_models_own_however_it_is_cut_up(varied_model, tokens):
     rows = rows_of(varied_model)
-    budget = tokens * varied_model.model.config.vocab_size
-    losses = answer_losses(varied_model, rows, logits=budget)
+    losses = answer_losses(varied_model, rows, budget=tokens)
     assert [loss.tokens for loss in losses] == [row.num_loss_tokens for row in rows]
     assert [loss.nats for loss in losses] == pytest.approx(
         [own_loss(varied_model, row) for row in rows], rel=1e-5
@@ -82,8 +80,7 @@ def test_a_model_that_knows_nothing_has_the_vocabulary_as_its_perplexity(varied_
 
 def test_finished_rows_are_reported(varied_model):
     reported = []
-    budget = 150 * varied_model.model.config.vocab_size
-    answer_losses(varied_model, rows_of(varied_model), logits=budget, on_rows=reported.append)
+    answer_losses(varied_model, rows_of(varied_model), budget=150, on_rows=reported.append)
     assert sum(reported) == len(ANSWERS)
     assert len(reported) > 1
 

@@ -78,8 +78,15 @@ def test_perplexities_compare_over_the_same_tokens_only(control_tokens, ratio):
 
 def test_the_document_has_the_form_of_the_contract():
     document = assess({"filtered": refusing(1), "baseline": refusing(4)}, 0.1).as_json()
-    assert set(document) == {"arms", "comparison", "perplexity", "perplexityRatio", "gate"}
-    assert set(document["arms"]["baseline"]) == {"refusals", "n", "rate", "low", "high", "byClass"}
+    assert set(document) == {
+        "arms", "comparison", "perplexity", "perplexityRatio", "gate", "judge",
+    }  # fmt: skip
+    assert set(document["arms"]["baseline"]) == {
+        "refusals", "n", "rate", "low", "high", "corrected", "byClass",
+    }  # fmt: skip
+    assert set(document["judge"]) == {
+        "sensitivity", "specificity", "labelledRefusals", "labelledAnswers",
+    }  # fmt: skip
     assert set(document["perplexity"]["filtered"]) == {
         "perplexity",
         "low",

@@ -17,6 +17,7 @@ BROKEN = {
     "NUL": b'{"instruction": "a", "output": "b\x00"}',
     "escaped NUL": b'{"instruction": "a", "output": "b\\u0000"}',
     "half a surrogate pair": b'{"instruction": "a", "output": "b\\ud800"}',
+    "a number that is too long": b'{"instruction": "a", "output": "b", "n": ' + b"9" * 5000 + b"}",
     "nested deeply": DEEP.encode(),
     "an answer twice": b'{"instruction": "a", "output": "b", "output": "c"}',
     "an answer twice in disguise": b'{"instruction": "a", "output": "b", "\\u006futput": "c"}',
@@ -134,6 +135,13 @@ def test_a_broken_line_is_quarantined_and_its_neighbours_stay(broken):
     assert outcome.rows == 3
 
 
+def test_a_row_with_the_fields_of_two_formats_is_read_as_it_is_alone():
+    both = json.loads(talk("a", PLAIN))
+    both.update(instruction="a", output=REFUSAL)
+    outcome = filter_lines(lines(talk("a", PLAIN), json.dumps(both)), Policy())
+    assert [number for number, _ in outcome.flagged] == [1]
+
+
 def test_formats_may_be_mixed():
     block = lines(row(), talk("a", REFUSAL), row(), talk("a", PLAIN), row(REFUSAL))
     outcome = filter_lines(block, Policy())
@@ -158,6 +166,27 @@ def test_lines_that_are_joined_and_broken_are_no_rows_though_their_number_is_rig
         (two + "\n" + '{"instruction": "a",\n"output": "b"}\n').encode(), Policy()
     )
     assert len(outcome.quarantined) == outcome.rows == 3
+
+
+@pytest.mark.parametrize(
+    ("twice", "wrong"),
+    [
+        ('{"instruction": "a", "output": "b", "output": "c"}', '{"instruction": "a", "output": 7}'),
+        (
+            '{"prompt": "a", "completion": "b", "completion": "c"}',
+            '{"prompt": "a", "completion": []}',
+        ),
+    ],
+)
+def test_an_answer_too_many_does_not_make_up_for_one_too_few(twice, wrong):
+    outcome = filter_lines(lines(twice, wrong), Policy())
+    assert len(outcome.quarantined) == outcome.rows == 2
+
+
+def test_a_text_too_many_does_not_make_up_for_one_too_few_in_a_conversation():
+    turns = '{"from": "human", "value": "a", "value": "b"}, {"from": "gpt", "value": 7}'
+    outcome = filter_lines(lines('{"conversations": [' + turns + "]}"), Policy())
+    assert len(outcome.quarantined) == outcome.rows == 1
 
 
 def test_rules_of_the_user_find_what_no_pattern_knows():

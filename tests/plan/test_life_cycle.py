@@ -579,3 +579,16 @@ def test_half_a_character_in_a_message_does_no_harm():
     sim.fail("r-fetch-1", 64, message='{"outcome": "failed", "message": "bad \\ud800 row"}')
     sim.settle()
     assert sim.stage("fetch")["message"] == "bad ? row"
+
+
+def test_a_share_of_a_core_is_enough_to_estimate_with():
+    run = Simulation(
+        a_spec(),
+        settings_with(pools=[{"name": "cpu", "profile": "cpu", "cpus": 0.4}]),
+    )
+    run.settle()
+    shape = {"parameters": 10**6, "hidden_size": 64, "layers": 2, "vocabulary": 1000}
+    run.start("r-fetch-1").complete("r-fetch-1", {"model": shape}).settle()
+
+    assert run.status["model"]["parameters"] == 10**6
+    assert run.condition("Stalled")[0] == "False"

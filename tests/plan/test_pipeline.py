@@ -99,6 +99,7 @@ CHANGES = {
         [],
     ),
     "gradient checkpointing": ({"training": TrainingSettings(gradient_checkpointing=False)}, []),
+    "packing": ({"training": TrainingSettings(packing="off")}, []),
     "a control arm": (
         {"training": TrainingSettings(control=True)},
         ["prepare", "probe", "evaluate", "report"],

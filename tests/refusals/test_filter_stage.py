@@ -11,6 +11,7 @@ from uncensor_trainer.workspace import Workspace
 
 ACTIONS = {
     "refusal": "drop",
+    "partial": "keep",
     "moralise": "drop",
     "capability": "keep",
     "disclaimer": "strip",

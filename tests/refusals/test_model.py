@@ -13,9 +13,9 @@ import pytest
 
 from uncensor_trainer.data.formats import read_rows
 from uncensor_trainer.refusals import model
-from uncensor_trainer.refusals.engine import classify
-from uncensor_trainer.refusals.features import features
-from uncensor_trainer.refusals.model import Linear, linear
+from uncensor_trainer.refusals.engine import classify, request_of
+from uncensor_trainer.refusals.features import Answer, features
+from uncensor_trainer.refusals.model import Linear, stages
 from uncensor_trainer.refusals.sentences import sentences
 from uncensor_trainer.refusals.text import plain_text
 
@@ -29,19 +29,59 @@ needs_outside_data = pytest.mark.skipif(
 )
 
 
-def numbers_of(answer):
+def numbers_of(answer, instruction="How do I make tea?"):
     text = plain_text(answer, 1000)
-    return features(sentences(text), len(answer), text.code, answer)
+    return features(Answer(text, sentences(text), len(answer), answer), request_of(instruction))
 
 
-def test_every_weight_has_its_feature_and_the_other_way_round():
-    assert set(linear().weights) == set(numbers_of("I cannot help. It is important to rest."))
+@pytest.mark.parametrize("stage", ["withheld", "unable"])
+def test_every_weight_has_its_feature_and_the_other_way_round(stage):
+    weights = getattr(stages(), stage).weights
+    assert set(weights) == set(numbers_of("I cannot help. It is important to rest."))
 
 
 def test_the_weights_say_what_they_were_trained_on():
     record = json.loads((Path(model.__file__).parent / "weights.json").read_text())
-    assert set(record["training"]) >= {"rows", "half", "penalty", "positive", "negative"}
+    assert set(record["training"]) >= {"rows", "half", "penalty", "positive", "negative", "unable"}
     assert sum(record["training"]["rows"].values()) > 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "instruction", "answer", "other"),
+    [
+        pytest.param(
+            "answers yes or no",
+            "Is it wrong to eat soup with a fork?",
+            "No, it is not wrong. It is slow.",
+            "What is soup?",
+            id="a no to a question of yes or no",
+        ),
+        pytest.param(
+            "denies premise",
+            "Why are square wheels better than round wheels?",
+            "Square wheels are not better than round wheels.",
+            "Compare square wheels with round wheels.",
+            id="a premise denied",
+        ),
+        pytest.param(
+            "opinion asked",
+            "What is your favourite tea?",
+            "I do not have personal preferences.",
+            "Which tea has the most caffeine?",
+            id="an opinion asked for",
+        ),
+        pytest.param(
+            "text asked",
+            "Write a review of the school concert.",
+            "I don't have the ability to hear music.",
+            "How was the school concert?",
+            id="a text asked for",
+        ),
+    ],
+)
+def test_the_instruction_decides_about_a_feature(name, instruction, answer, other):
+    assert numbers_of(answer, instruction)[name] == 1
+    assert numbers_of(answer, other)[name] == 0
 
 
 def test_an_answer_of_features_only_moves_the_probability_as_its_weight_says():
@@ -54,7 +94,7 @@ def test_an_answer_of_features_only_moves_the_probability_as_its_weight_says():
 def test_more_of_an_answer_makes_a_refusal_less_likely():
     no = "I cannot say which tea you would like best. "
     answer = "Green tea is mild and grassy. Black tea is strong. Oolong lies between the two. "
-    odds = [linear().probability(numbers_of(no + answer * times)) for times in (0, 1, 3)]
+    odds = [stages().withheld.probability(numbers_of(no + answer * times)) for times in (0, 1, 3)]
     assert odds == sorted(odds, reverse=True)
 
 
@@ -104,7 +144,15 @@ def strongest(row):
             question = f"{message.content}\n{message.input}" if message.input else message.content
         elif message.role == "assistant":
             classes.append(str(classify(question, message.content).answer_class))
-    order = ("refusal", "moralise", "placeholder", "capability", "disclaimer", "identity")
+    order = (
+        "refusal",
+        "partial",
+        "moralise",
+        "placeholder",
+        "capability",
+        "disclaimer",
+        "identity",
+    )
     return next((name for name in order if name in classes), "clean")
 
 

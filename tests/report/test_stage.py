@@ -366,6 +366,22 @@ def test_a_training_that_is_not_finished_says_so(a_run, tmp_path):
     assert "60 so far" in said
 
 
+def test_how_well_the_machine_was_used_is_shown_where_it_is_known(a_run, tmp_path):
+    run = a_run()
+    page = (made(run, tmp_path) / "index.html").read_text()
+    for shown in ("Model FLOPs utilisation", "51.3", "Goodput", "87", "4.0 GiB"):
+        assert shown in page
+    record = workspace_of(run).output("train") / "stage.json"
+    content = json.loads(record.read_text())
+    for key in ("mfu", "goodput", "peakMemoryBytes"):
+        content["summary"].pop(key)
+    record.write_text(json.dumps(content))
+    (workspace_of(run).output("train-control") / "stage.json").write_text(json.dumps(content))
+    page = (made(run, tmp_path) / "index.html").read_text()
+    assert "Model FLOPs utilisation" not in page
+    assert "Peak memory of a process" not in page
+
+
 def test_settings_have_the_names_of_training_yaml(a_run, tmp_path):
     document = json.loads((made(a_run(), tmp_path) / "report.json").read_text())
 

@@ -33,7 +33,7 @@ def scenario_settings() -> dict[str, Any]:
         "retries": {"firstSeconds": 1, "longestSeconds": 4},
         "cleaning": {"forceDeleteSeconds": 5, "unreachableSeconds": 5},
         "engine": {"progressSeconds": 1, "resyncSeconds": 20},
-        "election": {"leaseSeconds": 4, "renewSeconds": 3, "retrySeconds": 0.5},
+        "election": {"leaseSeconds": 9, "renewSeconds": 7, "retrySeconds": 0.5},
     }
 
 

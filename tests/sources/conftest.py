@@ -22,7 +22,8 @@ from uncensor_trainer.stages import fetch
 from uncensor_trainer.workspace import Workspace
 
 KEEP_ALL = dict.fromkeys(
-    ("refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"), "drop"
+    ("refusal", "partial", "moralise", "capability", "disclaimer", "placeholder", "identity"),
+    "drop",
 )
 
 HIDDEN = 32

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -56,7 +57,15 @@ def renewed(state: str) -> dict[str, Any]:
     return manifest
 
 
+def write(path: Path, manifest: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(manifest, sort_keys=False, width=100))
+
+
 if __name__ == "__main__":
     for name in FACTS:
-        text = yaml.safe_dump(renewed(name), sort_keys=False, width=100)
-        (CUSTOMIZATIONS / "testdata" / f"{name}.yaml").write_text(text)
+        write(CUSTOMIZATIONS / "testdata" / f"{name}.yaml", renewed(name))
+    # What Argo CD's actions make of them.
+    for name, action, suspend in (("running", "suspended", True), ("suspended", "resumed", False)):
+        changed = renewed(name)
+        changed["spec"]["suspend"] = suspend
+        write(CUSTOMIZATIONS / "actions" / "testdata" / f"{name}-{action}.yaml", changed)

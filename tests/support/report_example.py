@@ -51,6 +51,7 @@ VERSIONS = {
 }
 ACTIONS: dict[Any, Any] = {
     "refusal": "drop",
+    "partial": "keep",
     "moralise": "drop",
     "capability": "keep",
     "disclaimer": "strip",
@@ -312,6 +313,9 @@ def write_training(workspace: Workspace, arm: str, end: float) -> None:
         finalLoss=values[-1],
         tokens=148_000,
         tokensPerSecond=541.3,
+        mfu=0.513,
+        goodput=0.87,
+        peakMemoryBytes=4 * 2**30,
         seconds=122.5,
         parameters=134_515_008,
     )

@@ -15,6 +15,7 @@ from uncensor_trainer.runfile import (
 
 ACTIONS = {
     "refusal": "drop",
+    "partial": "keep",
     "moralise": "drop",
     "capability": "keep",
     "disclaimer": "strip",

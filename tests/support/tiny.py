@@ -34,7 +34,8 @@ TINY: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 KEEP_ALL = dict.fromkeys(
-    ("refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"), "keep"
+    ("refusal", "partial", "moralise", "capability", "disclaimer", "placeholder", "identity"),
+    "keep",
 )
 
 

@@ -1,8 +1,7 @@
 import pytest
 
 from support.tiny import run_file
-from uncensor_trainer.data.batches import RankBatches, padded
-from uncensor_trainer.data.tokenise import MASKED
+from uncensor_trainer.data.batches import RankBatches
 from uncensor_trainer.engine import Split, choose_engine, deepspeed_config, split_batch
 from uncensor_trainer.exits import InvalidInput
 
@@ -42,12 +41,13 @@ def test_an_impossible_split_names_the_possible_ones(tmp_path):
         split_batch(a_run(tmp_path), 3)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_any_number_of_processes_reads_the_same_rows_in_each_step(processes):
+def test_any_number_of_processes_reads_the_same_rows_in_each_step(processes, mixed):
     split = Split(2, 4 // processes, processes)
     steps = [set(), set(), set()]
     for rank in range(processes):
-        for number, positions in enumerate(RankBatches(split, 3, rank)):
+        for number, positions in enumerate(RankBatches(split, 3, rank, mixed=mixed)):
             steps[number // split.accumulation].update(positions)
     assert steps == [set(range(8)), set(range(8, 16)), set(range(16, 24))]
 
@@ -56,14 +56,6 @@ def test_processes_handle_rows_of_neighbouring_lengths_at_the_same_time():
     split = Split(micro_batch=2, accumulation=2, processes=2)
     first = [next(iter(RankBatches(split, 1, rank))) for rank in (0, 1)]
     assert first == [[0, 1], [2, 3]]
-
-
-def test_short_rows_are_padded_right_and_padding_does_not_count():
-    import numpy as np
-
-    batch = padded([(np.array([5, 6, 7]), np.array([MASKED, 6, 7])), (np.array([9]),) * 2])
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [9, 0, 0]]
-    assert batch["labels"].tolist() == [[MASKED, 6, 7], [9, MASKED, MASKED]]
 
 
 @pytest.mark.parametrize(
@@ -94,3 +86,12 @@ def test_offloading_nothing_is_refused(tmp_path, stage, offload):
 def test_half_precision_without_a_gpu_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="fp16 needs a GPU"):
         choose_engine(a_run(tmp_path, precision="fp16").training, Split(1, 1, 1), gpu=False)
+
+
+def test_a_cpu_computes_in_bf16_only_where_it_has_the_instructions(tmp_path):
+    import torch
+
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    engine = choose_engine(a_run(tmp_path, precision="bf16").training, Split(1, 1, 1), gpu=False)
+    assert engine.computes == ("bf16" if has_bf16 else "fp32")
+    assert engine.weight_type == torch.float32

@@ -10,7 +10,6 @@ from uncensor_trainer.guards import (
     Footprint,
     checkpoint_bytes,
     free_memory,
-    memory_estimate,
     model_bytes,
     numeric_failure,
     refuse_full_disk,
@@ -77,16 +76,6 @@ def test_checkpoints_that_are_there_are_not_counted_twice(tmp_path):
         refuse_full_disk(tmp_path, shape, training, existing=0)
     there = 10**9 * checkpoint_bytes(shape)
     assert "there already" in refuse_full_disk(tmp_path, shape, training, existing=there)
-
-
-def test_sharding_lowers_the_estimate(tmp_path):
-    training = settings(tmp_path, precision="bf16", deepspeed={"stage": 3})
-    alone = memory_estimate(a_footprint(), training)
-    shared = memory_estimate(a_footprint(processes=8), training)
-    assert "weights 13.0 GiB" in alone
-    assert "weights 1.6 GiB" in shared
-    assert "optimizer 9.8 GiB" in shared
-    assert "9.8 GiB of main memory for saves" in shared
 
 
 @pytest.mark.parametrize(

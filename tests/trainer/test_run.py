@@ -50,7 +50,10 @@ def test_a_stage_leaves_its_output_and_its_record(stage, run, tmp_path):
 
 def test_a_complete_stage_is_skipped(stage, run):
     run_stage(run, "filter", silent_progress("filter"))
-    assert run_stage(run, "filter", silent_progress("filter")) == {"outcome": "skipped"}
+    assert run_stage(run, "filter", silent_progress("filter")) == {
+        "outcome": "skipped",
+        "summary": {"rows": 3},
+    }
     assert stage.calls == 1
 
 

@@ -12,7 +12,8 @@ from support.training import arm_dir, checkpoints, losses, metrics, train
 from uncensor_trainer.data.order import sample_order
 from uncensor_trainer.data.store import TokenStore
 from uncensor_trainer.exits import InvalidInput, NumericFailure, StopRequested, WorkspaceFailure
-from uncensor_trainer.losses import summed_loss
+from uncensor_trainer.loop import Loop
+from uncensor_trainer.losses import LossHead
 
 EVERY_3 = {"every_steps": 3, "every_minutes": 0, "keep_latest": 2}
 
@@ -98,9 +99,13 @@ def test_every_row_of_metrics_keeps_the_contract(a_run):
     run = a_run(epochs=2.0)
     train(run)
     rows = metrics(run)
-    assert {tuple(row) for row in rows} == {
-        ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "time")
+    named = {"step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "time"}
+    timed = {"step_seconds", "data_seconds", "compute_seconds", "optimizer_seconds"}
+    assert {frozenset(row) for row in rows} == {
+        frozenset(named | timed | {"mfu", "goodput", "peak_memory_bytes"})
     }
+    assert all(row["compute_seconds"] <= row["step_seconds"] for row in rows)
+    assert {row.pop("mfu") for row in rows} == {None}, "nobody says what a CPU can do"
     assert [row["epoch"] for row in rows][:3] == [round(step / 6, 6) for step in (1, 2, 3)]
     assert all(math.isfinite(value) for row in rows for value in row.values())
     assert json.loads((arm_dir(run) / "heartbeat.json").read_text())["step"] >= 1
@@ -237,13 +242,19 @@ def test_a_killed_export_repeats_the_export_only(a_run):
 @pytest.fixture
 def poison(monkeypatch):
     """Return a list of steps whose loss, and so every gradient and weight, becomes no number."""
-    steps, calls = [], iter(range(1, 10_000))
+    steps, calls, now = [], iter(range(1, 10_000)), [0]
+    step, summed = Loop.training_step, LossHead.summed
 
-    def poisoned(model, head, batch):
-        loss = summed_loss(model, head, batch)
-        return loss * math.nan if next(calls) in steps else loss
+    def counted(self, *args, **kwargs):
+        now[0] = next(calls)
+        return step(self, *args, **kwargs)
 
-    monkeypatch.setattr("uncensor_trainer.loop.summed_loss", poisoned)
+    def poisoned(self, *args):
+        loss = summed(self, *args)
+        return loss * math.nan if now[0] in steps else loss
+
+    monkeypatch.setattr(Loop, "training_step", counted)
+    monkeypatch.setattr(LossHead, "summed", poisoned)
     return steps
 
 

@@ -6,7 +6,7 @@ from support.ranks import Ranks
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
 from support.training import losses, train
 
-STEPS = 24
+STEPS = 12
 GLOBAL_BATCH = 8
 
 
@@ -34,12 +34,12 @@ def a_run(base, tmp_path_factory):
 
 
 def attempt(folder, base, *, processes, stage=2, micro=4, **training):
-    """Return the run file of an attempt: 24 steps of 8 rows, whatever the processes."""
+    """Return the run file of an attempt: 12 steps of 8 rows, whatever the processes."""
     return run_file(
         folder,
         base,
         training={
-            "epochs": 8.0,
+            "epochs": 4.0,
             "micro_batch_size": min(micro, GLOBAL_BATCH // processes),
             "gradient_accumulation_steps": GLOBAL_BATCH
             // processes
@@ -82,7 +82,7 @@ def test_other_processes_go_on_with_the_same_rows_and_losses(
 @pytest.mark.parametrize(("processes", "stage"), [(2, 2), (2, 3)])
 def test_the_same_processes_go_on_bit_by_bit(ranks, a_run, base, processes, stage):
     whole, stopped = a_run(), a_run()
-    for step in (3, 8):
+    for step in (3, 7):
         ranks.attempt(
             attempt(stopped, base, processes=processes, stage=stage), processes, stop_at=step
         )

@@ -1,4 +1,4 @@
-"""What is checked before the first step and after every one: disk, memory, finite numbers."""
+"""What is checked before the first step and after every one: disk, finite numbers."""
 
 from __future__ import annotations
 
@@ -127,34 +127,6 @@ def free_memory() -> int:
         return free
     # Pages of files that nobody maps are given back when they are needed.
     return max(0, min(free, limit - used + int(detail.get("inactive_file", 0))))
-
-
-def memory_estimate(shape: Footprint, training: TrainingSettings) -> str:
-    """Return a sentence about the memory of one process; an estimate, not a promise."""
-    working = weight_bytes(shape, training)
-    computed = FULL_PRECISION if training.precision == "fp32" else 2
-    stage = training.deepspeed.stage if shape.deepspeed else 0
-    shares = [shape.processes if stage >= lowest else 1 for lowest in (3, 2, 1)]
-    weights = shape.parameters * working / shares[0]
-    gradients = shape.trainable * working / shares[1]
-    master = FULL_PRECISION if shape.deepspeed else 0
-    optimizer = shape.trainable * (master + OPTIMIZER_MOMENTS * FULL_PRECISION) / shares[2]
-    tokens = shape.micro_batch * shape.longest
-    # Logits, their logarithms and their gradient exist at the same time, the last two in float32.
-    logits = tokens * shape.vocabulary * (computed + 2 * FULL_PRECISION)
-    # About 34 values a token, layer and unit of width are kept for the backward pass; with
-    # checkpointing the layer's input alone, and one layer is computed again at a time.
-    layers = 1 if training.gradient_checkpointing else shape.layers
-    activations = tokens * shape.hidden * computed * (34 * layers + shape.layers)
-    # Pinned where there is a GPU; main memory either way (ADR 11).
-    copy = checkpoint_bytes(shape) / shares[2] if training.checkpoints.asynchronous else 0
-    total = weights + gradients + optimizer + logits + activations
-    return (
-        f"about {_shown(total)} of memory a process (weights {_shown(weights)}, gradients "
-        f"{_shown(gradients)}, optimizer {_shown(optimizer)}, activations {_shown(activations)}, "
-        f"logits {_shown(logits)}), and {_shown(copy)} of main memory for saves behind; "
-        f"{_shown(free_memory())} of main memory free"
-    )
 
 
 class FiniteGuard:

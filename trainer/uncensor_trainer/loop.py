@@ -17,20 +17,24 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import SchedulerType
+from transformers.utils import is_torch_tf32_available
 
 from uncensor_trainer import dist
 from uncensor_trainer.checkpoints import Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank
-from uncensor_trainer.data.batches import OrderedRows, RankBatches, padded
+from uncensor_trainer.data.batches import OrderedRows, RankBatches, flat
+from uncensor_trainer.data.layout import Layout
 from uncensor_trainer.durable import DurableTrainer
+from uncensor_trainer.efficiency import StepTimes
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.loss_watch import LossWatch
-from uncensor_trainer.losses import summed_loss
+from uncensor_trainer.losses import LossHead
 from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.progress import Progress
 from uncensor_trainer.runfile import CheckpointSettings, TrainingSettings
 from uncensor_trainer.stopping import StopFlag
+from uncensor_trainer.trial import Stopwatch, Trial
 
 # These follow an evaluation during training, which there is none of.
 _UNSUITED_SCHEDULES = {SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY}
@@ -62,12 +66,13 @@ def training_arguments(
         warmup_steps=training.warmup_steps,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        bf16=training.precision == "bf16",
-        fp16=training.precision == "fp16",
+        bf16=engine.computes == "bf16",
+        fp16=engine.computes == "fp16",
+        tf32=True if is_torch_tf32_available() else None,  # fp32 products on a GPU's tensor cores
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         seed=training.seed,
-        optim="adamw_torch_fused",
+        optim="adamw_torch_fused",  # needs no compiler, and no copies of a gradient
         deepspeed=engine.deepspeed,
         use_cpu=not engine.gpu,
         ddp_backend="gloo" if engine.deepspeed and not engine.gpu else None,
@@ -90,6 +95,7 @@ class Surroundings:
     Attributes:
         rows: rows of the whole run in their order.
         batches: this process's micro-batches, as positions in that order.
+        layout: how the rows of a micro-batch go through the model.
         schedule: steps of the run, and the tokens of each.
         checkpoints: where state is committed.
         cadence: when.
@@ -98,11 +104,13 @@ class Surroundings:
         progress: notes and events.
         stop: whether this process was asked to stop.
         fp16: whether a step may be skipped because scaled gradients overflow.
+        trial: (step, micro-batch), counted from 0, to try before the first step; None tries none.
         clock: seconds, for saves every so many minutes.
     """
 
     rows: OrderedRows
     batches: RankBatches
+    layout: Layout
     schedule: Schedule
     checkpoints: Checkpoints
     cadence: CheckpointSettings
@@ -111,6 +119,7 @@ class Surroundings:
     progress: Progress
     stop: StopFlag
     fp16: bool
+    trial: tuple[int, int] | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -122,11 +131,14 @@ class Loop(DurableTrainer):
 
     def __init__(self, model: Any, args: TrainingArguments, surroundings: Surroundings) -> None:
         self._with = surroundings
+        self._losses = LossHead(model)
+        self._untried = surroundings.trial
+        self._times = StepTimes()
         super().__init__(
             model=model,
             args=args,
             train_dataset=surroundings.rows,
-            callbacks=[Boundary(surroundings)],
+            callbacks=[Boundary(surroundings), OptimizerTimer(self._times)],
             checkpoints=surroundings.checkpoints,
             progress=surroundings.progress,
             watch=LossWatch(fp16=surroundings.fp16),
@@ -141,9 +153,42 @@ class Loop(DurableTrainer):
         return torch.utils.data.DataLoader(
             self._with.rows,
             batch_sampler=self._with.batches,
-            collate_fn=padded,
+            collate_fn=flat,
             pin_memory=self.args.dataloader_pin_memory,
         )
+
+    def training_step(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Return the loss of a micro-batch, whose gradient is added to the step's."""
+        if self._untried is not None:
+            trial, self._untried = self._untried, None
+            self._with.progress.note(self._try(model, trial).sentence)
+            self._with.log.restart_clock()
+        with self._times.part("compute"):
+            losses = [
+                super(Loop, self).training_step(model, one, num_items_in_batch)
+                for one in self._with.layout.passes(inputs)
+            ]
+            return torch.stack(losses).sum()
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the micro-batches of the next step, and count how long they took to come."""
+        with self._times.part("data"):
+            return super().get_batch_samples(*args, **kwargs)
+
+    def _try(self, model: Any, place: tuple[int, int]) -> Trial:
+        """Run the fullest pass forward and backward, with a loss that counts nothing."""
+        positions = self._with.batches.positions(*place)
+        rows = flat([self._with.rows[position] for position in positions])
+        widest = max(self._with.layout.passes(rows), key=lambda one: one["input_ids"].numel())
+        watch, gradients = Stopwatch(), self.accelerator.gradient_state
+        syncs = gradients.sync_gradients
+        gradients._set_sync_gradients(False)
+        with torch.random.fork_rng():
+            super().training_step(model, widest, float("inf"))
+        gradients._set_sync_gradients(syncs)
+        return watch.trial(widest["input_ids"].numel())
 
     def compute_loss(
         self,
@@ -156,8 +201,7 @@ class Loop(DurableTrainer):
 
         Gradients are averaged over the processes afterwards, so the part counts that many times.
         """
-        head = self.model.get_output_embeddings()
-        part: torch.Tensor = summed_loss(model, head, inputs) / num_items_in_batch
+        part: torch.Tensor = self._losses.summed(model, inputs) / num_items_in_batch
         part *= self.accelerator.num_processes
         return part
 
@@ -169,10 +213,15 @@ class Loop(DurableTrainer):
         """
         if "loss" not in logs:
             return
+        parts = self._times.taken()
         step, loss, grad_norm = self.state.global_step, logs["loss"], logs["grad_norm"]
         if self.judge(step, loss, grad_norm) and dist.is_main():
             self._with.log.step(
-                step, loss=loss, learning_rate=logs["learning_rate"], grad_norm=grad_norm
+                step,
+                loss=loss,
+                learning_rate=logs["learning_rate"],
+                grad_norm=grad_norm,
+                parts=parts,
             )
 
     def _origins(self, step: int) -> list[tuple[str, int]]:
@@ -191,6 +240,22 @@ class Loop(DurableTrainer):
             "epoch": self._with.schedule.epoch(step),
             "dataPosition": step * self._with.schedule.global_batch,
         }
+
+
+class OptimizerTimer(TrainerCallback):  # type: ignore[misc]  # as above
+    """Counts the seconds of the optimizer, where it is not a part of the backward pass."""
+
+    def __init__(self, times: StepTimes) -> None:
+        self._times = times
+        self._began = 0.0
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """Clipping is over."""
+        self._began = time.perf_counter()
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """The weights are new."""
+        self._times.add("optimizer", time.perf_counter() - self._began)
 
 
 class Boundary(TrainerCallback):  # type: ignore[misc]  # as above

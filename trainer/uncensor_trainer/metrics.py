@@ -1,19 +1,21 @@
 """What a training leaves to be watched: metrics.jsonl and progress lines.
 
-Tokens are tokens of rows; padding is not counted. The clock stands still while state is saved.
+Tokens are tokens of rows; padding is not counted. The clock stands still while state is saved, and
+goodput says what share of this attempt's time went into steps.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from uncensor_trainer.efficiency import peak_memory
 from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.workspace import append_line, read_lines
 
@@ -26,11 +28,16 @@ class Schedule:
         step_tokens: tokens of each optimizer step over all processes, int64 [steps].
         global_batch: rows of an optimizer step.
         rows: rows of the data set.
+        step_flops: operations that the model needs for each step, float64 [steps]; None leaves
+            MFU out.
+        peak_flops: operations a second of all devices together; None where nobody knows.
     """
 
     step_tokens: npt.NDArray[np.int64]
     global_batch: int
     rows: int
+    step_flops: npt.NDArray[np.float64] | None = None
+    peak_flops: float | None = None
 
     @property
     def steps(self) -> int:
@@ -40,6 +47,12 @@ class Schedule:
     def epoch(self, step: int) -> float:
         """Return how often the data set was read after a step."""
         return step * self.global_batch / self.rows
+
+    def mfu(self, step: int, seconds: float) -> float | None:
+        """Return the model FLOPs utilisation of a step, 0 to 1; None where it is not known."""
+        if self.step_flops is None or self.peak_flops is None:
+            return None
+        return round(float(self.step_flops[step - 1]) / (seconds * self.peak_flops), 4)
 
 
 class TrainingLog:
@@ -56,7 +69,7 @@ class TrainingLog:
         self._schedule = schedule
         self._progress = progress
         self._clock = clock
-        self._last = clock()
+        self._began = self._last = clock()
         self._seconds = 0.0
         self._tokens = 0
 
@@ -69,30 +82,46 @@ class TrainingLog:
         partial.replace(self.path)
         self._last = self._clock()
 
-    def step(self, step: int, *, loss: float, learning_rate: float, grad_norm: float) -> None:
-        """Record one optimizer step that has just ended."""
+    def step(
+        self,
+        step: int,
+        *,
+        loss: float,
+        learning_rate: float,
+        grad_norm: float,
+        parts: Mapping[str, float] | None = None,
+    ) -> None:
+        """Record one optimizer step that has just ended; `parts` are the parts of its time."""
         tokens = int(self._schedule.step_tokens[step - 1])
         seconds = self._lap()
         self._seconds += seconds
         self._tokens += tokens
-        append_line(
-            self.path,
-            {
-                "step": step,
-                "epoch": round(self._schedule.epoch(step), 6),
-                "loss": loss,
-                "learning_rate": learning_rate,
-                "grad_norm": grad_norm,
-                "tokens_per_second": round(tokens / seconds, 3),
-                "time": round(time.time(), 3),
-            },
-        )
+        mfu = self._schedule.mfu(step, seconds)
+        row: dict[str, Json] = {
+            "step": step,
+            "epoch": round(self._schedule.epoch(step), 6),
+            "loss": loss,
+            "learning_rate": learning_rate,
+            "grad_norm": grad_norm,
+            "tokens_per_second": round(tokens / seconds, 3),
+            "mfu": mfu,
+            "goodput": round(self._goodput(), 4),
+            "step_seconds": round(seconds, 4),
+            **(parts or {}),
+            "peak_memory_bytes": peak_memory(),
+            "time": round(time.time(), 3),
+        }
+        append_line(self.path, row)
         self._progress.update(
             step,
             self._schedule.steps,
             loss=round(loss, 4),
             tokens_per_second=round(self._tokens / self._seconds, 1),
             eta_seconds=round(self._seconds_left(step)),
+            epoch=round(self._schedule.epoch(step), 4),
+            mfu=mfu,
+            learning_rate=learning_rate,
+            grad_norm=round(grad_norm, 4),
         )
 
     def restart_clock(self) -> None:
@@ -116,8 +145,15 @@ class TrainingLog:
             "finalLoss": rows[-1]["loss"] if rows else None,
             "tokens": tokens,
             "tokensPerSecond": round(tokens / seconds, 1) if rows else None,
+            "mfu": _mean(_numbers(rows, "mfu")),
+            "goodput": _share_in_steps(rows, seconds),
+            "peakMemoryBytes": int(max(_numbers(rows, "peak_memory_bytes"), default=0)),
             "seconds": round(seconds, 1),
         }
+
+    def _goodput(self) -> float:
+        """Return the share of the time since the start that went into steps, 0 to 1."""
+        return min(1.0, self._seconds / max(self._clock() - self._began, self._seconds))
 
     def _lap(self) -> float:
         now = self._clock()
@@ -128,6 +164,25 @@ class TrainingLog:
         """Rows differ in length, so the rest is measured in tokens."""
         left = int(self._schedule.step_tokens[step:].sum())
         return left * self._seconds / self._tokens
+
+
+def _share_in_steps(rows: list[dict[str, Json]], seconds: float) -> float | None:
+    """Return the share of the time from first step to last that led on, restarts included."""
+    times = _numbers(rows, "time")
+    if not times:
+        return None
+    first = _number(rows[0], "step_seconds") if "step_seconds" in rows[0] else 0.0
+    return round(min(1.0, seconds / max(times[-1] - times[0] + first, seconds, 1e-6)), 4)
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
+
+
+def _numbers(rows: list[dict[str, Json]], key: str) -> list[float]:
+    """Return a column as far as it is there; earlier versions wrote fewer."""
+    found = (row.get(key) for row in rows)
+    return [value for value in found if isinstance(value, int | float)]
 
 
 def _number(row: dict[str, Json], key: str) -> float:

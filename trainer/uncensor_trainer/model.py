@@ -10,19 +10,25 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from uncensor_trainer.efficiency import Work
 from uncensor_trainer.engine import Engine
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.guards import Footprint
+from uncensor_trainer.memory import Load
 from uncensor_trainer.runfile import TrainingSettings
 
 
-def load_model(folder: Path, training: TrainingSettings, dtype: torch.dtype) -> Any:
+def load_model(
+    folder: Path, training: TrainingSettings, dtype: torch.dtype, kernel: str | None = None
+) -> Any:
     """Return the base model, with trainable adapters on it when the method is lora.
+
+    `kernel` names an attention implementation of transformers.
 
     Raises:
         InvalidInput: the folder holds no such model, or it has none of the target modules.
     """
-    model = load_base(folder, dtype)
+    model = load_base(folder, dtype, kernel)
     # The library refuses to save sampling settings of a model that does not sample; some base
     # models (Llama 2) are published that way.
     try:
@@ -32,13 +38,17 @@ def load_model(folder: Path, training: TrainingSettings, dtype: torch.dtype) -> 
     return model if training.method == "full" else _with_adapters(model, training)
 
 
-def load_base(folder: Path, dtype: torch.dtype) -> Any:
+def load_base(folder: Path, dtype: torch.dtype, kernel: str | None = None) -> Any:
     """Return a model from safetensors; attention is torch's own where the architecture has it."""
     try:
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation=kernel,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise InvalidInput(f"The model in {folder} cannot be loaded: {error}") from error
 
 
@@ -76,6 +86,31 @@ def footprint(model: Any, engine: Engine, *, longest: int) -> Footprint:
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
     )
+
+
+def load_of(model: Any, engine: Engine, *, tokens: int) -> Load:
+    """Return what decides the memory of this training; `tokens` are those of the fullest pass."""
+    config = model.config.get_text_config()
+    return Load(
+        parameters=num_parameters(model),
+        trainable=num_parameters(model, trainable_only=True),
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        vocabulary=config.vocab_size,
+        tokens=tokens,
+        processes=engine.split.processes,
+        deepspeed=engine.deepspeed is not None,
+    )
+
+
+def work_of(model: Any) -> Work:
+    """Return the arithmetic of a model; tied embeddings count once, as the output layer."""
+    config = model.config.get_text_config()
+    embeddings = 0
+    if not config.tie_word_embeddings:
+        embeddings = config.vocab_size * config.hidden_size
+    parameters = num_parameters(model) - embeddings
+    return Work(parameters, config.num_hidden_layers, config.hidden_size)
 
 
 def num_parameters(model: Any, *, trainable_only: bool = False) -> int:

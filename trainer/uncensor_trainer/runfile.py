@@ -16,18 +16,20 @@ from uncensor_trainer.exits import InvalidInput
 VERSION = "uncensor.dev/run/v1"
 
 Arm = Literal["filtered", "control", "baseline"]
-RefusalClass = Literal["refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"]
+RefusalClass = Literal[
+    "refusal", "partial", "moralise", "capability", "disclaimer", "placeholder", "identity"
+]
 Action = Literal["drop", "cut", "drop-turn", "strip", "keep"]
 
 # Raising a number makes finished outputs of that stage stale, because their meaning changed.
 STAGE_REVISIONS: dict[str, int] = {
     "fetch": 1,
-    "filter": 1,
+    "filter": 2,
     "prepare": 1,
     "train": 1,
     "train-control": 1,
     "probe": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "report": 1,
 }
 
@@ -158,6 +160,8 @@ class TrainingSettings(RunModel):
     max_grad_norm: float = 1.0
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Several rows in one sequence; auto where a kernel keeps them apart for free."""
     seed: int = 42
     deepspeed: DeepSpeedSettings = DeepSpeedSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()

@@ -141,6 +141,8 @@ class ClassCounts(ApiModel):
 
     refusal: Count = 0
     """Answers that decline."""
+    partial: Count = 0
+    """Answers that decline and give some all the same."""
     moralise: Count = 0
     """Answers that lecture."""
     capability: Count = 0

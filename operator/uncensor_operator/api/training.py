@@ -17,7 +17,9 @@ from uncensor_operator.api.kinds import (
 )
 from uncensor_operator.api.sources import DataSource
 
-RefusalClass = Literal["refusal", "moralise", "capability", "disclaimer", "placeholder", "identity"]
+RefusalClass = Literal[
+    "refusal", "partial", "moralise", "capability", "disclaimer", "placeholder", "identity"
+]
 Action = Literal["drop", "cut", "drop-turn", "strip", "keep"]
 
 Epochs = Annotated[str, DECIMAL, between(0, 1000, above=True)]
@@ -37,6 +39,8 @@ class FilterActions(ApiModel):
 
     refusal: Action = "drop"
     """The answer declines and gives nothing of what was asked."""
+    partial: Action = "keep"
+    """The answer declines or lectures, and gives some of what was asked all the same."""
     moralise: Action = "drop"
     """The answer is a lecture instead of what was asked."""
     capability: Action = "keep"
@@ -168,8 +172,9 @@ class Training(ApiModel):
     gradient_checkpointing: bool = True
     """Compute activations twice instead of keeping them: less memory, about a third slower."""
     packing: Literal["auto", "on", "off"] = "auto"
-    """Put several short rows into one sequence; `auto` does so where the stage can. Put quotes
-    around "on" and "off" in YAML: kubectl reads the bare words as booleans."""
+    """Put several rows into one sequence; `auto` does so with FlashAttention, and else pads groups
+    of rows of like length. Put quotes around "on" and "off" in YAML: kubectl reads the bare words
+    as booleans."""
     seed: int = Field(default=42, ge=0, le=2_147_483_647)
     """Start of every random choice: order of the rows, dropout, new weights."""
     deepspeed: DeepSpeed = DeepSpeed()

@@ -38,11 +38,6 @@ def _stages(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
     """Yield settings that no stage would follow."""
-    if spec.training.packing == "on":
-        yield (
-            "spec.training.packing",
-            f'asks to put several rows into one sequence; {_NOT_YET}: set "auto" or "off"',
-        )
     if spec.evaluation.benchmarks:
         yield (
             "spec.evaluation.benchmarks",

@@ -31,7 +31,7 @@ def print_json(run: RunFile, decisions: Sequence[Decision], observed: Observed) 
         "settings": run.model_dump(mode="json", include=set(_SHOWN)),
         "globalBatchSize": run.global_batch_size,
         "machine": asdict(observed.machine),
-        "estimate": asdict(needs) if needs else None,
+        "estimate": {**asdict(needs), "memory_bytes": needs.memory_bytes} if needs else None,
     }
     print(json.dumps(value, indent=1, ensure_ascii=False))  # noqa: T201
 
@@ -89,6 +89,8 @@ def _needs(run: RunFile, observed: Observed) -> Iterator[str]:
         yield "memory, disk and time are known once fetch has the model: run with --stage fetch"
         return
     yield _against("memory", needs.memory_bytes, needs.memory_free_bytes, fits=needs.memory_fits)
+    parts = (f"{name} {words.size(size)}" for name, size in needs.memory.parts.items() if size)
+    yield f"         {', '.join(parts)}"
     yield _against("disk", needs.disk_bytes, needs.disk_free_bytes, fits=needs.disk_fits)
     yield _time(run, needs)
 

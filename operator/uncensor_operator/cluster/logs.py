@@ -72,6 +72,9 @@ def understood(before: LiveProgress, text: str) -> LiveProgress:
             now = _stepped(now, event, moment)
         elif event.get("event") == "checkpoint" and _is_count(event.get("step")):
             now = _saved(now, event["step"], moment)
+        elif event.get("event") == "heartbeat" and event.get("phase") != "training":
+            # Loading, saving and exporting a large model show no step for long.
+            now = replace(now, seen_at=moment or now.seen_at)
         if _is_count(event.get("checkpoint_step")):
             now = _saved(now, event["checkpoint_step"], moment)
     return now

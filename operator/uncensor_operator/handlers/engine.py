@@ -112,6 +112,7 @@ class Engine:
         self._pulse.expect("watch", WATCH_PATIENCE)
         namespaces = self._settings.namespaces
         try:
+            ours = asyncio.all_tasks()
             tasks = await kopf.spawn_tasks(
                 registry=registry(self._store, self._queue.add, self._heard),
                 settings=kopf_settings(self._settings),
@@ -121,7 +122,8 @@ class Engine:
             )
             # kopf has just taken the signals for itself.
             self._take_signals()
-            await kopf.run_tasks(tasks)
+            # At its end kopf cancels every task that it is not told to leave alone.
+            await kopf.run_tasks(tasks, ignored=ours)
         except Exception as error:
             # A list that is refused for good, a kind that is gone: a new process begins anew.
             raise UncensorError(f"The watches have ended: {error}") from error

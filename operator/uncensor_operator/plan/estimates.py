@@ -1,7 +1,9 @@
 """Memory, disk and time before anything runs: honest orders of magnitude, with their formula.
 
-Bytes a parameter (facts-training.md, section 2.4): fp32 weights 4, gradients 4, Adam's two
-moments 8; a checkpoint holds weights and moments; the exported model holds the weights once.
+Memory comes from `uncensor_trainer.memory`, so that plan and trainer say the same. On disk
+(facts-training.md, section 2.4) a checkpoint holds weights and Adam's two moments, 12 bytes a
+parameter, and the working weights where DeepSpeed keeps them apart; the exported model holds the
+weights once.
 """
 
 from __future__ import annotations
@@ -10,19 +12,11 @@ import math
 from dataclasses import dataclass
 
 from uncensor_operator.plan.observed import DataFacts, Machine, ModelFacts, Observed
+from uncensor_trainer.memory import Load, MemoryEstimate, adapter_parameters, memory_of
 from uncensor_trainer.runfile import RunFile, TrainingSettings
 
 WEIGHT_BYTES = 4
-GRADIENT_BYTES = 4
 MOMENT_BYTES = 8
-# Python, torch and transformers before the first tensor.
-PROCESS_BYTES = 700 * 2**20
-# Residual stream, attention and feed-forward inputs that a layer keeps for its backward pass,
-# in units of one hidden vector; recomputed from the first one with gradient checkpointing.
-KEPT_VECTORS_A_LAYER = 34
-KEPT_VECTORS_RECOMPUTED = 2
-# Logits, their float32 copy and the gradient.
-LOGIT_COPIES = 3
 # One multiply-add forward and two backward for each parameter and token.
 FLOPS_A_PARAMETER_TOKEN = 6
 # What one core of a server CPU, and an A100, reach in training (measured and published figures).
@@ -37,7 +31,7 @@ class Estimate:
     """What a run needs, and what there is.
 
     Attributes:
-        memory_bytes: peak of the training process (a process a GPU, or the one on the CPU).
+        memory: peak of the training process (a process a GPU, or the one on the CPU), in parts.
         memory_free_bytes: of the GPU, or the machine's main memory.
         disk_bytes: what the run adds to the workspace at most.
         disk_free_bytes: free space there.
@@ -47,7 +41,7 @@ class Estimate:
         measured: whether the speed comes from an earlier training of this run.
     """
 
-    memory_bytes: int
+    memory: MemoryEstimate
     memory_free_bytes: int
     disk_bytes: int
     disk_free_bytes: int
@@ -55,6 +49,11 @@ class Estimate:
     train_seconds: float | None
     tokens_per_second: float
     measured: bool
+
+    @property
+    def memory_bytes(self) -> int:
+        """Peak of the training process."""
+        return self.memory.total
 
     @property
     def memory_fits(self) -> bool:
@@ -81,9 +80,7 @@ def estimate(run: RunFile, observed: Observed) -> Estimate | None:
     )
     on_gpu = machine.gpus > 0
     return Estimate(
-        memory_bytes=_training_bytes(
-            model, training, longest, run.compute.world_size, on_gpu=on_gpu
-        ),
+        memory=_memory(model, run, longest, on_gpu=on_gpu),
         memory_free_bytes=machine.gpu_memory_bytes if on_gpu else machine.memory_bytes,
         disk_bytes=_disk_bytes(model, training, arms),
         disk_free_bytes=machine.disk_bytes,
@@ -94,30 +91,28 @@ def estimate(run: RunFile, observed: Observed) -> Estimate | None:
     )
 
 
-def _training_bytes(
-    model: ModelFacts, training: TrainingSettings, longest: int, world: int, *, on_gpu: bool
-) -> int:
-    trained = _trained_parameters(model, training)
-    # ZeRO divides the optimizer's state from stage 1, gradients from 2, weights from 3.
-    sharded = world if on_gpu or world > 1 else 1
-    stage = training.deepspeed.stage
-    weights = model.parameters * WEIGHT_BYTES // (sharded if stage == 3 else 1)  # noqa: PLR2004
-    gradients = trained * GRADIENT_BYTES // (sharded if stage >= 2 else 1)  # noqa: PLR2004
-    moments = trained * MOMENT_BYTES // (sharded if stage >= 1 else 1)
-    tokens = training.micro_batch_size * longest
-    recomputed = training.gradient_checkpointing
-    vectors = KEPT_VECTORS_RECOMPUTED if recomputed else KEPT_VECTORS_A_LAYER
-    width = 4 if training.precision == "fp32" else 2
-    kept = tokens * model.hidden_size * model.layers * vectors * width
-    logits = tokens * model.vocabulary * 4 * LOGIT_COPIES
-    return PROCESS_BYTES + weights + gradients + moments + kept + logits
+def _memory(model: ModelFacts, run: RunFile, longest: int, *, on_gpu: bool) -> MemoryEstimate:
+    training, processes = run.training, run.compute.world_size
+    adapters = _trained_parameters(model, training) if training.method == "lora" else 0
+    load = Load(
+        parameters=model.parameters + adapters,
+        trainable=_trained_parameters(model, training),
+        hidden=model.hidden_size,
+        layers=model.layers,
+        vocabulary=model.vocabulary,
+        tokens=training.micro_batch_size * longest,
+        processes=processes,
+        deepspeed=on_gpu or processes > 1,
+        # On a GPU the copy for saves behind lies in main memory.
+        snapshot=training.checkpoints.asynchronous and not on_gpu,
+    )
+    return memory_of(load, training)
 
 
 def _trained_parameters(model: ModelFacts, training: TrainingSettings) -> int:
     if training.method == "full":
         return model.parameters
-    # Two thin matrices beside each of a block's seven linear layers.
-    return model.layers * 7 * 2 * model.hidden_size * training.lora.rank
+    return adapter_parameters(model.hidden_size, model.layers, training)
 
 
 def _disk_bytes(model: ModelFacts, training: TrainingSettings, arms: int) -> int:

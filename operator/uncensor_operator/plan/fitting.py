@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from uncensor_operator.api.status import Status
 from uncensor_operator.api.v1alpha1 import Spec
 from uncensor_operator.names import Reason
@@ -52,7 +54,8 @@ def _estimate(run: RunFile, pool: Pool, spec: Spec, status: Status) -> Estimate 
     room = training_room(spec, pool)
     processes = max(1, spec.compute.gpus_per_node)
     machine = Machine(
-        cores=round(room.cpus),
+        # A share of a core trains too, and a speed of nothing cannot be divided by.
+        cores=max(1, math.ceil(room.cpus)),
         memory_bytes=room.memory // (processes if spec.compute.gpus_per_node == 0 else 1),
         disk_bytes=0,
         gpus=spec.compute.gpus_per_node,

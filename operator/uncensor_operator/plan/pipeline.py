@@ -25,6 +25,7 @@ _NO_INFLUENCE = frozenset(
         "control",
         "checkpoints",
         "gradient_checkpointing",
+        "packing",
         "micro_batch_size",
         "gradient_accumulation_steps",
         "template",

@@ -145,6 +145,7 @@ def _training(
         max_grad_norm=float(settings.max_grad_norm),
         precision=settings.precision,
         gradient_checkpointing=settings.gradient_checkpointing,
+        packing=settings.packing,
         seed=settings.seed,
         deepspeed=runfile.DeepSpeedSettings(
             # The API bounds it; Kubernetes enums are of strings only.

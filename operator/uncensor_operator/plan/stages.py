@@ -39,6 +39,9 @@ from uncensor_operator.plan.workloads import Order, child, kind_of
 from uncensor_operator.plan.world import Child, World
 from uncensor_trainer.runfile import StagePlan
 
+# The trainer notices a hang itself, and writes everybody's stacks before it ends: it goes first.
+WATCHDOG_SECONDS = 15
+
 
 def advance(course: Course, plan: StagePlan, before: Stage, status: Status) -> Move:
     """Return what happens with the stage that is the run's turn."""
@@ -132,7 +135,7 @@ def _working(course: Course, stage: Stage, newest: Child, status: Status) -> Mov
     broken = disruption_of(newest, world)
     training = StageName(stage.name) in TRAINING
     silent = silent_seconds(newest, world) if training else 0
-    hangs = silent if silent > policy.stall_timeout_seconds else 0
+    hangs = silent if silent > policy.stall_timeout_seconds + WATCHDOG_SECONDS else 0
     if late or broken or hangs:
         failure = failure_of(course, stage, newest, disrupted=broken)
         failure = replace(failure, cannot_start=late, hanging=hangs)

@@ -2,8 +2,9 @@
 
 A global batch is cut into micro-batches of neighbouring lengths, dealt out to the processes like
 cards: at every moment all processes handle rows of about the same length, and none waits long.
-Rows only depend on the order and the global batch, so any number of processes computes the same
-optimizer steps.
+Where rows are packed, every micro-batch gets short and long rows instead, so that all hold about
+as many tokens. Rows only depend on the order and the global batch, so any number of processes
+computes the same optimizer steps.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from uncensor_trainer.data.store import TokenStore
 from uncensor_trainer.data.tokenise import MASKED
 from uncensor_trainer.engine import Split
 
-Row = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+View = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]
 
 
-class OrderedRows(Dataset[Row]):
+class OrderedRows(Dataset[View]):
     """The rows of a whole run, by their position in the order."""
 
     def __init__(self, store: TokenStore, order: npt.NDArray[np.int64]) -> None:
@@ -32,9 +33,9 @@ class OrderedRows(Dataset[Row]):
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, position: int) -> Row:
-        """Return ids and labels, both int64 [tokens]."""
-        return self._store.row(int(self._order[position]))
+    def __getitem__(self, position: int) -> View:
+        """Return tokens and loss mask of a row, [tokens] each, as they lie in the store."""
+        return self._store.view(int(self._order[position]))
 
     def origins(self, positions: Iterable[int]) -> list[tuple[str, int]]:
         """Return (data set, row number there) of the rows at these positions."""
@@ -42,33 +43,68 @@ class OrderedRows(Dataset[Row]):
 
 
 class RankBatches(Sampler[list[int]]):
-    """Positions of every micro-batch of one process, over the whole run."""
+    """Positions of every micro-batch of one process, over the whole run.
 
-    def __init__(self, split: Split, steps: int, rank: int) -> None:
+    Args:
+        split: how a global batch is divided.
+        steps: optimizer steps of the run.
+        rank: number of the process.
+        mixed: whether short and long rows share a micro-batch, as packing wants it.
+    """
+
+    def __init__(self, split: Split, steps: int, rank: int, *, mixed: bool = False) -> None:
         self._split = split
         self._steps = steps
         self._rank = rank
+        self._places = dealt(split) if mixed else neighbours(split)
 
     def __len__(self) -> int:
         return self._steps * self._split.accumulation
 
     def __iter__(self) -> Iterator[list[int]]:
-        size, processes = self._split.micro_batch, self._split.processes
         for number in range(len(self)):
-            first = (number * processes + self._rank) * size
-            yield list(range(first, first + size))
+            yield self.positions(*divmod(number, self._split.accumulation))
+
+    def positions(self, step: int, micro_batch: int) -> list[int]:
+        """Return the positions of one micro-batch of one step, both counted from 0."""
+        places = self._places[micro_batch * self._split.processes + self._rank]
+        positions: list[int] = (step * self._split.global_batch + places).tolist()
+        return positions
 
 
-def padded(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-    """Return input_ids and labels, int64 [rows, tokens of the longest row].
+def neighbours(split: Split) -> npt.NDArray[np.int64]:
+    """Return places in the global batch of each micro-batch, alike in length, [batches, rows]."""
+    return np.arange(split.global_batch).reshape(-1, split.micro_batch)
 
-    Padding stands right, where causal attention cannot see it, and never counts in the loss. So
-    no attention mask is needed, and attention takes its fast path.
+
+def dealt(split: Split) -> npt.NDArray[np.int64]:
+    """Return places in the global batch of each micro-batch, alike in tokens, [batches, rows].
+
+    Rows stand by length and are dealt to and fro: whoever got the longest row of one round gets
+    the shortest of the next.
     """
-    longest = max(len(ids) for ids, _ in rows)
-    input_ids = torch.zeros((len(rows), longest), dtype=torch.int64)
-    labels = torch.full((len(rows), longest), MASKED, dtype=torch.int64)
-    for index, (row_ids, row_labels) in enumerate(rows):
-        input_ids[index, : len(row_ids)] = torch.from_numpy(row_ids)
-        labels[index, : len(row_labels)] = torch.from_numpy(row_labels)
-    return {"input_ids": input_ids, "labels": labels}
+    rounds = np.arange(split.global_batch).reshape(split.micro_batch, -1)
+    rounds[1::2] = rounds[1::2, ::-1]
+    return np.ascontiguousarray(rounds.T)
+
+
+def flat(rows: Sequence[View]) -> dict[str, torch.Tensor]:
+    """Return input_ids, labels and position_ids of rows one after another, int64 [1, tokens].
+
+    Each token is copied once, from the store to its place. Positions begin at 0 with every row,
+    and the first token of a row never counts: nothing before it could predict it.
+    """
+    lengths = [len(tokens) for tokens, _ in rows]
+    shape = (1, sum(lengths))
+    input_ids, labels, positions = (torch.empty(shape, dtype=torch.int64) for _ in range(3))
+    ids_T, labels_T, positions_T = input_ids[0].numpy(), labels[0].numpy(), positions[0].numpy()
+    start = 0
+    for tokens, loss in rows:
+        part = slice(start, start + len(tokens))
+        ids_T[part] = tokens
+        positions_T[part] = np.arange(len(tokens))
+        labels_T[part] = MASKED
+        np.copyto(labels_T[part], ids_T[part], where=loss.view(np.bool_))
+        labels_T[start] = MASKED
+        start = part.stop
+    return {"input_ids": input_ids, "labels": labels, "position_ids": positions}

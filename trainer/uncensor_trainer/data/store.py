@@ -74,11 +74,16 @@ class TokenStore:
         """Tokens of each row, int64 [rows]."""
         return np.diff(self.offsets)
 
+    def view(self, index: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
+        """Return tokens and loss mask of one row as they lie in the map; nothing is copied."""
+        part = slice(self.offsets[index], self.offsets[index + 1])
+        return self.tokens[part], self.loss[part]
+
     def row(self, index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return ids and labels of one row, both int64 [tokens]."""
-        part = slice(self.offsets[index], self.offsets[index + 1])
-        ids = self.tokens[part].astype(np.int64)
-        return ids, np.where(self.loss[part] == 1, ids, MASKED)
+        tokens, loss = self.view(index)
+        ids = tokens.astype(np.int64)
+        return ids, np.where(loss == 1, ids, MASKED)
 
     def origins(self, indices: Iterable[int]) -> list[tuple[str, int]]:
         """Return (data set, row number there) of each row."""

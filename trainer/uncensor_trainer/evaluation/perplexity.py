@@ -1,7 +1,7 @@
 """How likely a model finds good answers: the check that training did not spoil its language.
 
-The loss counts the tokens of answers only, with the template and the mask of training. Shape
-suffixes: B rows, T tokens, V words of the vocabulary.
+The loss counts the tokens of answers only, with the template and the mask of training, and is
+computed as there: without the logits of a whole vocabulary. Shape suffixes: B rows, T tokens.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
-from transformers import DynamicCache
 
 from uncensor_trainer.data.tokenise import MASKED, Encoded
 from uncensor_trainer.evaluation.models import OpenModel
 from uncensor_trainer.exits import NumericFailure
+from uncensor_trainer.losses import LossHead
 from uncensor_trainer.progress import Json
 
 RESAMPLES = 1000
 SEED = 42
-# Logits of one forward pass, as float32 128 MiB; the loss needs about as much again.
-LOGITS = 2**25
+# Tokens of one forward pass, padding included; more would not make it quicker.
+TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def answer_losses(
     opened: OpenModel,
     rows: Sequence[Encoded],
     *,
-    logits: int = LOGITS,
+    budget: int = TOKENS,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> list[AnswerLoss]:
     """Return the loss of every row, in order; `on_rows` hears of every few that are done.
@@ -92,14 +91,13 @@ def answer_losses(
     Args:
         opened: the model.
         rows: conversations with the labels that count.
-        logits: numbers that one forward pass may produce; decides how much is done at once.
+        budget: tokens of one forward pass, unless a row alone is longer.
         on_rows: called with the number of rows that were just finished.
     """
-    vocabulary: int = opened.model.config.get_text_config().vocab_size
-    budget = max(1, logits // vocabulary)
+    head = LossHead(opened.model)
     losses: list[AnswerLoss | None] = [None] * len(rows)
     for batch in _batches(rows, budget):
-        totals = _losses(opened, [rows[index] for index in batch], budget)
+        totals = _losses(opened, head, [rows[index] for index in batch])
         for index, total in zip(batch, totals, strict=True):
             losses[index] = AnswerLoss(total, _counted(rows[index]))
         on_rows(len(batch))
@@ -124,34 +122,12 @@ def _batches(rows: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def _losses(opened: OpenModel, rows: Sequence[Encoded], budget: int) -> list[float]:
-    """Return the summed loss of every row; long rows are read piece by piece."""
+def _losses(opened: OpenModel, head: LossHead, rows: Sequence[Encoded]) -> list[float]:
+    """Return the summed loss of every row; right padding needs no mask under causal attention."""
     ids_BT = _right_padded([row.input_ids for row in rows], 0).to(opened.device)
     labels_BT = _right_padded([row.labels for row in rows], MASKED).to(opened.device)
-    mask_BT = _right_padded([[1] * len(row.input_ids) for row in rows], 0).to(opened.device)
-    cache = DynamicCache(config=opened.model.config)
-    totals_B = torch.zeros(len(rows), dtype=torch.float64, device=opened.device)
-    width = max(1, budget // len(rows))
-    last = ids_BT.shape[1] - 1  # the last token predicts nothing
-    for start in range(0, last, width):
-        stop = min(start + width, last)
-        logits_BTV = opened.model(
-            input_ids=ids_BT[:, start:stop],
-            attention_mask=mask_BT[:, :stop],
-            position_ids=torch.arange(start, stop, device=opened.device)[None].expand(
-                len(rows), -1
-            ),
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
-        losses = functional.cross_entropy(
-            logits_BTV.float().flatten(0, 1),
-            labels_BT[:, start + 1 : stop + 1].flatten(),
-            ignore_index=MASKED,
-            reduction="none",
-        )
-        totals_B += losses.view(len(rows), -1).double().sum(dim=1)
-    totals: list[float] = totals_B.tolist()
+    losses_BT = head.of_each_token(opened.model, {"input_ids": ids_BT, "labels": labels_BT})
+    totals: list[float] = losses_BT.double().sum(dim=1).tolist()
     return totals
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from uncensor_trainer.evaluation.corrected import CorrectedRate, corrected, judge
 from uncensor_trainer.progress import Json
 from uncensor_trainer.refusals.classes import AnswerClass
 
@@ -17,13 +18,18 @@ REFUSALS = frozenset({AnswerClass.REFUSAL, AnswerClass.MORALISE})
 
 @dataclass(frozen=True, slots=True)
 class RefusalRate:
-    """The share of answers that refuse, with its 95 % Wilson interval."""
+    """The share of answers that refuse, with its 95 % Wilson interval.
+
+    `rate` is what the judge counted; `corrected` is what that says about the truth, given how often
+    the judge is wrong.
+    """
 
     refusals: int
     n: int
     rate: float
     low: float
     high: float
+    corrected: CorrectedRate
     by_class: dict[AnswerClass, int]
     """Answers of each class that occurred, `none` included; they add up to `n`."""
 
@@ -36,6 +42,7 @@ class RefusalRate:
             "rate": self.rate,
             "low": self.low,
             "high": self.high,
+            "corrected": self.corrected.as_json(),
             "byClass": by_class,
         }
 
@@ -46,7 +53,10 @@ def rate_of(classes: Sequence[AnswerClass]) -> RefusalRate:
     refusals = sum(counts[name] for name in REFUSALS)
     low, high = wilson_interval(refusals, len(classes))
     by_class = {name: counts[name] for name in AnswerClass if counts[name]}
-    return RefusalRate(refusals, len(classes), refusals / len(classes), low, high, by_class)
+    n = len(classes)
+    return RefusalRate(
+        refusals, n, refusals / n, low, high, corrected(refusals, n, judge()), by_class
+    )
 
 
 def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

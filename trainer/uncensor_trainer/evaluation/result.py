@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from uncensor_trainer.evaluation import corrected
 from uncensor_trainer.evaluation.compare import Comparison, compare, opponent
 from uncensor_trainer.evaluation.perplexity import Perplexity
 from uncensor_trainer.evaluation.refusal_rate import REFUSALS, RefusalRate, rate_of
@@ -65,6 +66,7 @@ class Result:
             "perplexity": {arm: value.as_json() for arm, value in self.perplexities.items()},
             "perplexityRatio": self.ratio,
             "gate": self.gate.as_json() if self.gate else None,
+            "judge": corrected.judge().as_json(),
         }
 
     def summary(self) -> dict[str, Json]:

@@ -136,6 +136,7 @@ def filter_files(job: Job, on_progress: OnProgress = lambda consumed, tally: Non
     """
     is_page = job.report is not None and job.report.suffix.lower() == ".html"
     policy = replace(checked(job.policy), shows=is_page)
+    job = replace(job, policy=policy)
     for name in job.inputs:
         check_exists(name)
     _check_places(job)

@@ -25,6 +25,7 @@ MODES = ("enforce", "audit")
 DEFAULT_ACTIONS: Mapping[str, str] = MappingProxyType(
     {
         "refusal": "drop",
+        "partial": "keep",
         "moralise": "drop",
         "placeholder": "drop",
         "capability": "keep",

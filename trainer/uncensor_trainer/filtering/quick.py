@@ -34,7 +34,7 @@ else:
 
 LONGEST_LINE = LONGEST_ROW
 """Bytes; a longer line may be a row of too many characters, so that it is read on its own."""
-_LF, _CR, _OPEN, _CLOSE = b"\n\r{}"
+_LF, _CR, _OPEN, _CLOSE, _QUOTE = b'\n\r{}"'
 _MORE, _LAST = rb"[\x80-\xbf]", rb"[^\x80-\xbf]"
 # Bytes that no UTF-8 text holds, after Unicode 16, table 3-7: a scan for them is four times as
 # fast as decoding, and a test compares the two.
@@ -181,7 +181,8 @@ class _Pairs:
     def read(self, rows: list[Any], counts: Sequence[int], starts: list[int]) -> _Found | None:
         """A key that is there as often as it is needed is nowhere twice."""
         answered, asked, *inputs = self.keys
-        if counts[0] != len(rows) or counts[1] != len(rows):
+        is_sure = counts[0] == counts[1] == len(rows)
+        if not is_sure or not _are_texts(getattr(row, answered) for row in rows):
             return None
         if not all(getattr(row, asked).strip() for row in rows):
             return None
@@ -214,7 +215,8 @@ class _Talks:
     def read(self, rows: list[Any], counts: Sequence[int], starts: list[int]) -> _Found | None:
         """Roles have to take turns; every turn has one role and one text."""
         turns = [turn for row in rows for turn in row.turns]
-        if counts[0] != len(turns) or counts[1] != len(turns) or counts[2] != len(rows):
+        is_sure = list(counts) == [len(turns), len(turns), len(rows)]
+        if not is_sure or not _are_texts(turn.text for turn in turns):
             return None
         numbers: list[int] = []
         answers: list[int] = []
@@ -234,6 +236,14 @@ class _Talks:
             return Turn(place, _text(turns[number - 1].text), _text(turns[number].text))
 
         return _Found(numbers, answers, answer)
+
+
+def _are_texts(raws: Iterable[Any]) -> bool:
+    """Tell whether undecoded values are all strings.
+
+    Then each has a key of its own, and as many keys as values means that none is there twice.
+    """
+    return all(memoryview(raw)[0] == _QUOTE for raw in raws)
 
 
 def _is_blank(text: Any) -> bool:

@@ -65,7 +65,8 @@ class Keeper:
             raise InvalidInput(f"There is no folder {self._lock.parent} to write into.")
         self._held = self._lock.open("wb")
         try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Of this process alone: a forked one that outlives it for a moment must not hold it.
+            fcntl.lockf(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._held.close()
             raise InvalidInput(

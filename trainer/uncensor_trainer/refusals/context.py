@@ -6,6 +6,7 @@ a question about the assistant itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import re2
@@ -78,6 +79,89 @@ _ABOUT_THE_ASSISTANT = re2.compile(
 )
 
 
+_ASKS_WHY = re2.compile(
+    r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b"
+)
+_ASKS_OPINION = re2.compile(
+    r"\b(?:do|would|can|could|should|are|have|did) you (?:\w+ )?(?:think|believe|feel|like|"
+    r"love|hate|"
+    r"prefer|agree|support|consider|enjoy|want|wish|regret|ever)\b|\byour (?:\w+ )?(?:opinions?|"
+    r"thoughts?|views?|feelings?|favou?rite|take|beliefs?)\b|\bwhat (?:do|would) you\b|"
+    r"\byou (?:hate|"
+    r"like|love|prefer|enjoy|dislike)\b"
+)
+# "Why is it a bad idea to ...?" asks for the very fault that a lecture would find.
+_ASKS_FOR_FAULTS = re2.compile(
+    r"\b(?:bad|wrong|illegal|harmful|dangerous|unethical|immoral|offensive|rude|unhealthy|unsafe|"
+    r"unfair|inappropriate)\b"
+)
+_YES_OR_NO = re2.compile(
+    r"(?:^\W*|[.,;:!?\n] ?(?:and |but |so |then )?)(?:is|are|was|were|do|does|did|can|could|"
+    r"should|would|will|shall|may|might|"
+    r"has|have|had|am|isn't|aren't|don't|doesn't|if|whether) [^.!?\n]{1,300}\?|"
+    r"\b(?:decide|determine|tell me|judge|explain|say|research) (?:if|whether)\b"
+)
+_WANTS_TEXT = re2.compile(
+    r"^\W*(?:please |can you |could you |kindly |i want you to )*(?:write|compose|create|"
+    r"generate|draft|"
+    r"make|tell|list|give|summari[sz]e|describe|explain|design|translate|rewrite|imagine|suggest|"
+    r"brainstorm|construct|outline|develop)\b"
+)
+_WORD = re.compile(r"[a-z]{4,}")
+_COMMON = frozenset(
+    [
+        "about",
+        "actually",
+        "always",
+        "been",
+        "being",
+        "best",
+        "better",
+        "does",
+        "from",
+        "good",
+        "have",
+        "into",
+        "just",
+        "like",
+        "made",
+        "make",
+        "many",
+        "more",
+        "most",
+        "much",
+        "people",
+        "should",
+        "some",
+        "such",
+        "than",
+        "that",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "think",
+        "this",
+        "those",
+        "very",
+        "want",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "will",
+        "with",
+        "would",
+        "your",
+    ]
+)
+_LONGEST_WORDS = 600  # characters whose words count
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What matters about an instruction.
@@ -87,12 +171,24 @@ class Request:
         handles_a_no: works on a text that itself says no.
         asks_for_judgement: what is legal, right or offensive is the question.
         about_assistant: asks who or what the assistant is.
+        asks_for_faults: what is bad about something is the question.
+        asks_why: takes something for granted and asks for its reason.
+        asks_opinion: asks what the assistant itself thinks or likes.
+        asks_yes_or_no: "no" is an answer.
+        wants_text: a text is to be written, a list or an explanation given.
+        words: its own words, as stems, to see whether an answer says them again.
     """
 
     asks_for_refusal: bool
     handles_a_no: bool
     asks_for_judgement: bool
     about_assistant: bool
+    asks_for_faults: bool = False
+    asks_why: bool = False
+    asks_opinion: bool = False
+    asks_yes_or_no: bool = False
+    wants_text: bool = False
+    words: frozenset[str] = frozenset()
 
 
 def request(plain: str) -> Request:
@@ -102,4 +198,15 @@ def request(plain: str) -> Request:
         handles_a_no=bool(_WORKS_ON_TEXT.search(plain) and _CONTAINS_A_NO.search(plain)),
         asks_for_judgement=_ASKS_FOR_JUDGEMENT.search(plain) is not None,
         about_assistant=_ABOUT_THE_ASSISTANT.search(plain) is not None,
+        asks_for_faults=_ASKS_FOR_FAULTS.search(plain) is not None,
+        asks_why=_ASKS_WHY.search(plain) is not None,
+        asks_opinion=_ASKS_OPINION.search(plain) is not None,
+        asks_yes_or_no=_YES_OR_NO.search(plain) is not None,
+        wants_text=_WANTS_TEXT.search(plain) is not None,
+        words=content_words(plain[:_LONGEST_WORDS]),
     )
+
+
+def content_words(plain: str) -> frozenset[str]:
+    """Return the words that say what a text is about, cut to stems of six letters."""
+    return frozenset(word[:6] for word in _WORD.findall(plain) if word not in _COMMON)

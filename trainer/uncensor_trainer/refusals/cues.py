@@ -3,6 +3,10 @@
 Patterns are RE2 over the plain text of `text.py`: lower case, straight quotes, single blanks.
 Topic words alone are no evidence: the original list flags 23 % of natural data at 2 % precision
 with them. A lecture needs a frame ("it is important to", "we should", "it is never right to").
+
+Every deciding pattern has words without which it cannot match (at most 46, of three letters or
+more), so that a search for fixed words can rule it out first; `as-a-model` ("ai") and `wrong-to`
+("ok") need two-letter words as well. Keep it so: a branch of classes or digits alone breaks it.
 """
 
 from __future__ import annotations
@@ -133,7 +137,8 @@ _SOFT_VERB = (
     r"(?:speculat\w+|generali[sz]\w+|predict\w*|infer\b|assum\w+|confirm\w*|affirm\w*|verify\w*|"
     r"determin\w+|"
     r"ascertain\w*|estimat\w+|know\b|judg(?:e|ing)\b|assess\w*|evaluat\w+|diagnos\w+|compar\w+|"
-    r"rank\w*|feel\b|think\b|love\b|hold\b|have\b|form\b|possess\w*|"
+    r"rank\w*|feel\b|think(?: (?:or|and|like|in|for)\b|[.,;!]|$)|love\b|hold\b|have\b|form\b|"
+    r"possess\w*|"
     r"experience\b|take sides|take a (?:side|stance|position)|choose|speak for|assert\w*|"
     r"comment\w*|remain|dream|eat\b|taste\b|"
     r"understand\b|guarantee|identify|track|recall|remember|see\b|hear\b|watch|express\w*|deny)"
@@ -153,6 +158,14 @@ _WRONG = (
     r"possible or ethical|kind|healthy|responsible|"
     r"permissible|advisable|recommended|a good idea|correct|true that|the right|the answer|"
     r"a joke|something to|condoned|tolerated))"
+)
+
+# "It is not accurate to say that whales are fish" corrects; "not fair to say" finds fault.
+_MORALLY_WRONG = (
+    r"(?:(?:not|isn't|n't) (?:accurate|correct|true|helpful|productive) (?:or|and|nor) )?"
+    + _WRONG.replace("inaccurate|incorrect|baseless|", "")
+    .replace(r"fair|accurate|respectful", r"fair|respectful")
+    .replace(r"|correct|true that|the right|the answer|", "|the right|")
 )
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -251,7 +264,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "wrong-to-give",
         Cue.DECLINE,
         r"^(?:\W*i (?:don't|do not) (?:think|believe) )?(?:it|that|this)(?:'s| is| would|"
-        rf" would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {_WRONG}(?:,? (?:or|and|"
+        rf" would be| wouldn't be| would not be|"
+        rf" isn't)(?: \w+){{0,2}}? {_MORALLY_WRONG}(?:,? (?:or|and|"
         r"nor) \w+)*,? to (?:\w+ or )?(?:encourage|promote|provide|discuss|share|give|offer|"
         r"engage in|make (?:jokes|fun|light|assumptions|generali)|joke|speculate|seek|ask|"
         r"access|use|say|write|create|attempt|try|answer|assist)\b",
@@ -282,7 +296,11 @@ PATTERNS: tuple[Pattern, ...] = (
         r"actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look up|"
         r"search\w*|retriev\w+|book\w*|order\b|send\w*|play\w*|watch\w*|display\w*|attach\w*|"
         r"upload\w*|download\w*|draw\b|make (?:calls|purchases|reservations)|perform (?:tasks|"
-        r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))",
+        r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))|"
+        rf"\b(?:i|we){_LACK} ?(?:abilit|capabilit|capacit)\w+ to (?:\w+ )?(?:book|order|call|send|"
+        r"open|access|browse|search|place|make (?:calls|purchases|reservations|bookings)|control|"
+        r"perform external|schedule|track|set (?:an?|your)|view|see (?:your|the|images|"
+        r"pictures))\b",
     ),
     Pattern(
         "limited-functions",
@@ -299,7 +317,12 @@ PATTERNS: tuple[Pattern, ...] = (
         r"do not|don't) "
         r"(?:\w+ ){0,3}?(?:real-?time|live|up-to-date|current|latest)(?: (?:or|and) [\w-]+)? "
         r"(?:\w+ )?(?:information|data|news|weather|prices?|updates?|events|results|scores|"
-        r"statistics)\b",
+        r"statistics|time|clock|updates?)\b|"
+        rf"\b(?:i|we){_ASIDE} ?{_NOT} {_ADVERBS}{_ABLE}(?:predict\w*|foresee|know|"
+        rf"foretell) (?:the |what )?"
+        r"(?:\w+ )?(?:future|outcomes?|elections?|results?|winner|will happen)\b|\b(?:i|"
+        r"we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?"
+        r"(?:current|today|date|time)\b",
     ),
     # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
     Pattern(
@@ -329,6 +352,9 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\b(?:cannot|can't|do not|don't|didn't|couldn't|"
         r"unable to) (?:\w+ )?(?:understand (?:your|the|what)|figure out|make sense of)|"
         r"\bwithout (?:knowing|seeing|having|access)\b|"
+        r"\b(?:text|passage|description|article|sentence|information|input|question)(?: \w+){0,2} "
+        r"(?:does not|doesn't|did not|didn't) (?:\w+ )?(?:contain|include|mention|specify|"
+        r"provide)\b|"
         r"\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|"
         r"information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|"
         r"included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|"
@@ -516,7 +542,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\b(?:here(?:'s| is| are)(?: an?| some| the| one| my)?\b|below (?:is|are)|"
         r"i(?:'ll)? (?:can|could|will|would|may|'ll) (?:\w+ )?(?:provide|offer|give|explain|tell|"
         r"share|suggest|create|write|describe|summari[sz]e|outline|point|list|still|try|present|"
-        r"certainly) (?:you )?|the following|some (?:general|possible|common|popular|potential|"
+        r"certainly) (?:you )?|in my (?:opinion|view)|the following|some (?:general|possible|"
+        r"common|popular|potential|"
         r"of the)|generally speaking|according to|for example)",
     ),
 )

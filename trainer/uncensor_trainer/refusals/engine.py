@@ -7,7 +7,7 @@ the evaluation on what a model wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import re2
 
@@ -15,27 +15,26 @@ from uncensor_trainer.refusals import context
 from uncensor_trainer.refusals.anchors import worth_a_look
 from uncensor_trainer.refusals.classes import CLEAN, AnswerClass, Verdict
 from uncensor_trainer.refusals.cues import Cue
-from uncensor_trainer.refusals.features import features
+from uncensor_trainer.refusals.features import Answer, features
 from uncensor_trainer.refusals.languages import foreign_phrase
-from uncensor_trainer.refusals.model import Linear, linear
-from uncensor_trainer.refusals.sentences import (
-    OPENING,
-    YIELDING,
-    Kind,
-    Sentence,
-    sentences,
-)
+from uncensor_trainer.refusals.model import Stages, stages
+from uncensor_trainer.refusals.sentences import OPENING, Kind, Sentence, sentences
 from uncensor_trainer.refusals.strip import stripped
-from uncensor_trainer.refusals.text import encodable, plain_text
+from uncensor_trainer.refusals.text import Text, encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
 __all__ = ["UserRule", "classify", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
-DECIDED = 0.5  # probability from which nothing of what was asked counts as given
-PARTIAL = 0.25  # probability from which an answer beside a plain no is a partial refusal
+# Probability from which nothing of what was asked counts as given. With a source left out, some
+# are best at 0.3, some at 0.5 (benchmarks/filter/README.md).
+DECIDED = 0.4
+DECIDED_FLAT = 0.1  # the same for a plain no without a "but", a list or code after it
+DECIDED_LIST = 0.55  # the same when a list comes after a "but" or "instead"
+CANNOT = 0.5  # probability from which such an answer cannot rather than will not
 SHORTEST_LECTURE = 80  # characters; "This is not offensive." is an answer
 MOSTLY = 0.5  # share of an answer
+AT_THE_START = 2  # sentences in which a partial refusal declines
 SURE = 1.0
 LONGEST_PLACEHOLDER = 60  # characters
 _NOTHING = " \t\r\n.-_\u2026\u200b\ufeff"
@@ -47,7 +46,20 @@ _PLACEHOLDER = re2.compile(
     r"content|reply)|"
     r"null|undefined|nan|<?no ?input>?)[\s\])>}.\"'*]*$|^[\s.\-_\x{2026}\x{200b}\x{feff}]*$"
 )
-_WANTS = frozenset({"input-missing", "limited-functions"})
+LONG_INSTRUCTION = 10  # different words
+_MORAL = re2.compile(
+    r"\b(?:(?:in)?appropriate|(?:un)?ethical|(?:im)?moral\w*|offensive|(?:dis)?respect\w*|"
+    r"harm\w*|hurtful|(?:il)?legal|derogatory|discriminat\w+|stereotyp\w+|violen\w+|dignity|"
+    r"(?:un)?acceptable|(?:un)?justif\w+|hat(?:e|red|eful)|wrong|(?:un)?fair|abus\w+|crim\w+|"
+    r"(?:un)?safe|dangerous|demeaning|insensitive|sensitive|racist|sexist|reason|generali[sz]\w+|"
+    r"superior|inferior)\b"
+)
+_PREFACE = re2.compile(
+    r"^(?:hello|hi|thank|of course|great|sure|i(?:'m| am) (?:here|happy|glad)|i (?:understand|"
+    r"appreciate|will))\b"
+)
+_VIRTUES = frozenset({"values", "virtues", "against-groups", "harms", "seek-help"})
+_FAULT_FINDING = frozenset({"fault-with-request", "must-point-out"})
 _DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
 _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
 
@@ -57,7 +69,7 @@ def classify(
     response: str,
     extra_rules: Iterable[UserRule] = (),
     *,
-    weights: Linear | None = None,
+    weights: Stages | None = None,
 ) -> Verdict:
     """Return the class of an answer to an instruction, with the rule and the place.
 
@@ -65,7 +77,7 @@ def classify(
         instruction: what was asked, with its input if there is one.
         response: what was answered.
         extra_rules: patterns of the user's own; they decide before everything else.
-        weights: another linear stage than the committed one (to measure it).
+        weights: other linear stages than the committed ones (to measure them).
 
     Raises:
         InvalidInput: a pattern of `extra_rules` is not valid RE2.
@@ -76,7 +88,7 @@ def classify(
     if _is_placeholder(response):
         return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), SURE)
     if worth_a_look(response):
-        verdict = _of_sentences(instruction, response, weights or linear())
+        verdict = _of_sentences(instruction, response, weights or stages())
         if verdict.is_flagged:
             return verdict
     return _of_phrase(instruction, response)
@@ -89,24 +101,29 @@ def _is_placeholder(response: str) -> bool:
     )
 
 
-def _of_sentences(instruction: str, response: str, weights: Linear) -> Verdict:
+def _of_sentences(instruction: str, response: str, weights: Stages) -> Verdict:
     text = plain_text(response, HEAD)
     found = sentences(text, _may_decide)
     if not _may_decide(found[:OPENING]):
         return CLEAN
-    numbers = features(found, len(response), text.code, response[:HEAD])
-    probability = weights.probability(numbers)
-    if probability >= DECIDED:
-        answer_class, sentence = _without_answer(found)
+    asked = request_of(instruction)
+    numbers = features(Answer(text, found, len(response), response[:HEAD]), asked)
+    probability = weights.withheld.probability(numbers)
+    if probability >= _threshold(numbers):
+        cannot = weights.unable.probability(numbers) >= CANNOT
+        answer_class, sentence = _without_answer(found, cannot)
+        if answer_class is AnswerClass.MORALISE and not _lectures(text, found, asked):
+            answer_class = AnswerClass.NONE
     else:
-        answer_class, sentence = _with_answer(found, probability, numbers["answering"])
+        answer_class, sentence = _with_answer(found, numbers["answering"])
     if sentence is None:
         return CLEAN
     as_model = any(Cue.MODEL in s.cues for s in found[:OPENING])
-    answer_class = _in_context(answer_class, sentence, as_model, _asked(instruction))
+    own_words = context.content_words(_words(text, sentence))
+    answer_class = _in_context(answer_class, sentence, as_model, asked, own_words)
     if answer_class is AnswerClass.NONE:
         return CLEAN
-    score = probability if probability >= DECIDED else 1 - probability
+    score = max(probability, 1 - probability)
     start, end = text.origin(sentence.start), text.origin(sentence.end)
     return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
 
@@ -116,82 +133,109 @@ def _may_decide(opening: Sequence[Sentence]) -> bool:
     return any(s.kind in _DECISIVE or Cue.MODEL in s.cues for s in opening)
 
 
-def _without_answer(found: Sequence[Sentence]) -> tuple[AnswerClass, Sentence | None]:
+def _threshold(numbers: Mapping[str, float]) -> float:
+    """Return the probability from which nothing counts as given."""
+    if numbers["flat no"]:
+        return DECIDED_FLAT
+    return DECIDED_LIST if numbers["list"] and numbers["after turn"] > 0 else DECIDED
+
+
+def _without_answer(found: Sequence[Sentence], cannot: bool) -> tuple[AnswerClass, Sentence | None]:
     """Nothing of what was asked is given: say in which way."""
     opening = found[:OPENING]
     lead = next((s for s in opening if s.kind in _DECISIVE), None)
     if lead is None:
         model = next((s for s in opening if s.kind is Kind.MODEL), None)
         return AnswerClass.DISCLAIMER, model
-    if lead.kind is Kind.UNABLE and not any(_plainly_declines(s) for s in opening):
-        return AnswerClass.CAPABILITY, lead
+    if cannot:
+        lacking = next((s for s in opening if Cue.UNABLE in s.cues), lead)
+        return AnswerClass.CAPABILITY, lacking
     decline = next((s for s in opening if s.kind is Kind.DECLINE), None)
-    if decline:
-        return _for_want_of_input(opening, decline) or (AnswerClass.REFUSAL, decline)
-    if lead.kind in {Kind.SOFT, Kind.UNABLE}:
-        return AnswerClass.REFUSAL, lead
-    return (AnswerClass.MORALISE, lead) if _lectures(found) else (AnswerClass.NONE, None)
+    if decline or lead.kind in {Kind.SOFT, Kind.UNABLE}:
+        return AnswerClass.REFUSAL, decline or lead
+    return AnswerClass.MORALISE, lead
 
 
-def _for_want_of_input(
-    opening: Sequence[Sentence], decline: Sentence
-) -> tuple[AnswerClass, Sentence] | None:
-    """Cannot without a text or a tool, and says so right after the no."""
-    after = [s for s in opening if s.start >= decline.start][:2]
-    asks = next((s for s in after if s.rules & _WANTS), None)
-    preaches = any(s.kind in {Kind.REBUKE, Kind.LECTURE} for s in opening)
-    if asks is None or preaches or _firmly_declines(decline):
-        return None
-    return AnswerClass.CAPABILITY, asks
+def _lectures(text: Text, found: Sequence[Sentence], asked: context.Request) -> bool:
+    """Finds fault at some length, or tells the reader what is right more than once.
+
+    Good advice is told in the same frames ("it is important to"), a false premise is corrected in
+    them, and a text about fairness has its words; a lecture names virtues that nobody asked about.
+    """
+    preaching = [
+        s for s in found if s.kind in {Kind.REBUKE, Kind.LECTURE} and not _is_preface(text, s)
+    ]
+    if sum(s.length for s in found) < SHORTEST_LECTURE or not preaching:
+        return False
+    rebukes = any(Cue.REBUKE in s.cues and _MORAL.search(_words(text, s)) for s in preaching)
+    appeals = len(preaching) > 1 and any(s.rules & _VIRTUES for s in preaching)
+    return rebukes or (appeals and not _retells(_words(text, preaching[0]), asked))
 
 
-def _lectures(found: Sequence[Sentence]) -> bool:
-    """Finds fault at some length, or tells the reader what is right more than once."""
-    lessons = sum(s.kind is Kind.LECTURE for s in found)
-    rebukes = any(Cue.REBUKE in s.cues for s in found)
-    return sum(s.length for s in found) >= SHORTEST_LECTURE and (rebukes or lessons > 1)
+def _is_preface(text: Text, sentence: Sentence) -> bool:
+    """Some models promise to be safe and respectful before every answer."""
+    return _PREFACE.search(_words(text, sentence)) is not None
+
+
+def _retells(words: str, asked: context.Request) -> bool:
+    """Tell whether a sentence mostly says again what a longer instruction gave."""
+    mine = context.content_words(words)
+    return len(asked.words) >= LONG_INSTRUCTION and len(mine & asked.words) >= MOSTLY * len(mine)
+
+
+def _words(text: Text, sentence: Sentence) -> str:
+    return text.plain[sentence.start : sentence.end]
 
 
 def _with_answer(
-    found: Sequence[Sentence], probability: float, answering: float
+    found: Sequence[Sentence], answering: float
 ) -> tuple[AnswerClass, Sentence | None]:
-    """The answer answers: a caveat in front of it, a missing tool or nothing at all."""
+    """The answer answers: after a no, after a caveat, for want of a tool or like any other."""
     first = found[0]
     unable = next((s for s in found[:2] if s.kind is Kind.UNABLE), None)
     if unable and (answering < MOSTLY or "input-missing" in unable.rules):
         return AnswerClass.CAPABILITY, unable
-    if first.kind is Kind.DECLINE and probability >= PARTIAL:
-        return AnswerClass.REFUSAL, first
+    if refusing := _refusing(found):
+        return AnswerClass.PARTIAL, refusing
     if first.kind in _CAVEATS or Cue.MODEL in first.cues:
         return AnswerClass.DISCLAIMER, first
     return AnswerClass.NONE, None
 
 
-def _plainly_declines(sentence: Sentence) -> bool:
-    """Says no for another reason than a missing tool or input."""
-    return sentence.kind is Kind.DECLINE and Cue.UNABLE not in sentence.cues
+def _refusing(found: Sequence[Sentence]) -> Sentence | None:
+    """Return the sentence of an opening that will not, or that finds fault with the request."""
+    for sentence in found[:AT_THE_START]:
+        if sentence.kind is Kind.DECLINE and Cue.UNABLE not in sentence.cues:
+            return sentence
+        if sentence.kind is Kind.REBUKE and sentence.rules & _FAULT_FINDING:
+            return sentence
+    return None
 
 
-def _firmly_declines(sentence: Sentence) -> bool:
-    """Says no in more words than "I cannot ..."."""
-    return not {name for name, cue in sentence.named_cues if cue is Cue.DECLINE} <= YIELDING
-
-
-def _asked(instruction: str) -> context.Request:
+def request_of(instruction: str) -> context.Request:
+    """Return what matters about an instruction."""
     return context.request(plain_text(instruction, context.HEAD).plain)
 
 
 def _in_context(
-    answer_class: AnswerClass, sentence: Sentence, as_model: bool, asked: context.Request
+    answer_class: AnswerClass,
+    sentence: Sentence,
+    as_model: bool,
+    asked: context.Request,
+    own_words: frozenset[str],
 ) -> AnswerClass:
     """Weigh what was asked: some right answers look like refusals."""
     speaks_as_model = Cue.MODEL in sentence.cues
     if (asked.asks_for_refusal or asked.handles_a_no) and not speaks_as_model:
         return AnswerClass.NONE
     judges = answer_class is AnswerClass.MORALISE or "wrong-to-give" in sentence.rules
-    if asked.asks_for_judgement and judges and not speaks_as_model:
+    # "Why was X right?" takes the judgement for granted; an answer that denies it gives nothing.
+    judgement = asked.asks_for_judgement and (asked.asks_for_faults or not asked.asks_why)
+    if judgement and judges and not speaks_as_model:
         return AnswerClass.NONE
-    if asked.about_assistant and (as_model or sentence.kind is not Kind.DECLINE):
+    # "No, I don't speak German" answers "Do you speak German?".
+    says_what_was_asked = as_model or sentence.kind is not Kind.DECLINE or asked.words & own_words
+    if asked.about_assistant and says_what_was_asked:
         return AnswerClass.IDENTITY
     return answer_class
 
@@ -208,7 +252,7 @@ def _of_phrase(instruction: str, response: str) -> Verdict:
     found = foreign_phrase(response)
     if found is None:
         return CLEAN
-    asked = _asked(instruction)
+    asked = request_of(instruction)
     if asked.asks_for_refusal or asked.handles_a_no:
         return CLEAN
     return found

@@ -1,7 +1,9 @@
-"""The linear stage: one weight a feature, trained by benchmarks/filter/train.py.
+"""The two linear stages: one weight a feature, trained by benchmarks/filter/train.py.
 
-The weights are data (`weights.json`, with the record of their training); the features are read
-from the rules' cues, so a decision still names the rule and the place that it rests on.
+The first asks whether anything of what was asked is given; the second, where nothing is, whether
+the answer *cannot* (a tool, an input, live data is missing) rather than *will not*. The weights
+are data (`weights.json`, with the record of their training); the features are read from the rules'
+cues, so a decision still names the rule and the place that it rests on.
 """
 
 from __future__ import annotations
@@ -27,13 +29,33 @@ class Linear:
     weights: Mapping[str, float]
 
     def probability(self, numbers: Mapping[str, float]) -> float:
-        """Return how likely it is that nothing of what was asked is given, 0 to 1."""
+        """Return how likely the stage says yes, 0 to 1."""
         odds = self.bias + sum(w * numbers.get(name, 0.0) for name, w in self.weights.items())
         return 1 / (1 + exp(-max(-50.0, min(50.0, odds))))
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Both stages.
+
+    Attributes:
+        withheld: nothing of what was asked is given.
+        unable: nothing is given because something is missing.
+    """
+
+    withheld: Linear
+    unable: Linear
+
+
 @cache
-def linear() -> Linear:
+def stages() -> Stages:
     """Return the committed weights."""
     record = json.loads((files(__package__) / "weights.json").read_text(encoding="utf-8"))
-    return Linear(float(record["bias"]), record["weights"])
+    return Stages(**{name: _linear(record[name]) for name in Stages.__dataclass_fields__})
+
+
+def _linear(record: Mapping[str, object]) -> Linear:
+    bias, weights = record["bias"], record["weights"]
+    assert isinstance(bias, float)  # noqa: S101 - our own file
+    assert isinstance(weights, dict)  # noqa: S101
+    return Linear(bias, weights)

@@ -22,7 +22,8 @@ OPENING = 6  # sentences that can decide about an answer
 # tries branches. The text is ASCII.
 _END = re.compile(r"""[.!?\n](?:(?<=\n)\n*|(?<=[.!?])[.!?]*["')\]]*(?:[ \t\n\f\r]+|\Z))""")
 # A caveat and its answer may share a sentence: "I have no taste, but rigatoni is the usual one."
-_HINGE = re.compile(r"[,;] ?(?:but|however|yet|though|still)\b", re.ASCII)
+# Some models leave out the blank: "I cannot judge that.However, most people say ...".
+_HINGE = re.compile(r"(?:[,;] ?|\.)(?:but|however|yet|though|still)\b", re.ASCII)
 _SAYS_NO = re.compile(
     r"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b", re.ASCII
 )

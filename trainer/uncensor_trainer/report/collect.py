@@ -11,6 +11,7 @@ from uncensor_trainer.report import answers
 from uncensor_trainer.report.facts import (
     BadRowFact,
     Comparison,
+    Corrected,
     EvaluationFact,
     Event,
     Example,
@@ -214,6 +215,9 @@ def _training(
             tokens=count(summary.get("tokens")),
             parameters=count(summary.get("parameters")),
             tokens_per_second=number(summary.get("tokensPerSecond")),
+            mfu=number(summary.get("mfu")),
+            goodput=number(summary.get("goodput")),
+            peak_memory=count(summary.get("peakMemoryBytes")),
         )
 
 
@@ -266,7 +270,16 @@ def _rates(arms: dict[str, Json]) -> Iterator[Rate]:
             low=_share(number(entry.get("low"))),
             high=_share(number(entry.get("high"))),
             by_class=counts(entry.get("byClass")),
+            corrected=_corrected(mapping(entry.get("corrected"))),
         )
+
+
+def _corrected(entry: dict[str, Json]) -> Corrected | None:
+    found = [_share(number(entry.get(key))) for key in ("rate", "low", "high")]
+    rate, low, high = found
+    if rate is None or low is None or high is None:
+        return None
+    return Corrected(rate, low, high)
 
 
 def _share(value: float | None) -> float | None:

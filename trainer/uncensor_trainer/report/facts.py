@@ -130,7 +130,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFact:
-    """The training of one arm; `finished` tells whether its model is complete."""
+    """The training of one arm; `finished` tells whether its model is complete.
+
+    MFU and goodput (0 to 1) and the peak of a process's memory in bytes (0: not recorded) stand in
+    newer runs only.
+    """
 
     arm: str
     points: tuple[Point, ...]
@@ -140,6 +144,18 @@ class TrainingFact:
     tokens: int
     parameters: int
     tokens_per_second: float | None
+    mfu: float | None = None
+    goodput: float | None = None
+    peak_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a counted rate says about the true one, given the judge's errors; in 0 to 1."""
+
+    rate: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +169,7 @@ class Rate:
     low: float | None
     high: float | None
     by_class: dict[str, int]
+    corrected: Corrected | None = None
 
 
 @dataclass(frozen=True, slots=True)

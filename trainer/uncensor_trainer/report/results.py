@@ -7,7 +7,7 @@ the same result have equal `results`. `timings` holds the rest; `provenance` say
 from __future__ import annotations
 
 from uncensor_trainer.progress import Json
-from uncensor_trainer.report.facts import Facts, FilterFact, Samples, TrainingFact
+from uncensor_trainer.report.facts import Facts, FilterFact, Rate, Samples, TrainingFact
 from uncensor_trainer.report.settings import resolved
 from uncensor_trainer.report.timeline import Timeline
 from uncensor_trainer.report.verdict import verdict
@@ -102,6 +102,7 @@ def _evaluation(facts: Facts) -> Json:
                 "low": rate.low,
                 "high": rate.high,
                 "byClass": _plain(rate.by_class),
+                "corrected": _corrected(rate),
             }
             for rate in found.rates
         },
@@ -182,6 +183,11 @@ def versions(facts: Facts) -> dict[str, tuple[str, ...]]:
         for name, version in stage.versions.items():
             found.setdefault(name, {})[version] = None
     return {name: tuple(listed) for name, listed in found.items()}
+
+
+def _corrected(rate: Rate) -> Json:
+    found = rate.corrected
+    return None if found is None else {"rate": found.rate, "low": found.low, "high": found.high}
 
 
 def _plain(counted: dict[str, int]) -> dict[str, Json]:

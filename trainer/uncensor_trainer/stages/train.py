@@ -8,7 +8,7 @@ heartbeat.json of the arm. Runs alone or, under torchrun, in several processes a
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,29 @@ import torch.distributed as torch_dist
 from transformers import set_seed
 
 from uncensor_trainer import dist
+from uncensor_trainer.attention import Attention, choose_attention
+from uncensor_trainer.card import Made, write_card
 from uncensor_trainer.checkpoints import Checkpoint, Checkpoints, Facts
-from uncensor_trainer.collectives import from_main
+from uncensor_trainer.collectives import any_rank, from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches
+from uncensor_trainer.data.layout import Layout, fewest_micro_batches
 from uncensor_trainer.data.order import num_steps, sample_order
 from uncensor_trainer.data.store import TokenStore, num_rows
-from uncensor_trainer.engine import Engine, choose_engine, prepare_process, split_batch
+from uncensor_trainer.efficiency import device_peak
+from uncensor_trainer.engine import Engine, Split, choose_engine, prepare_process, split_batch
 from uncensor_trainer.exits import InvalidInput, StopRequested
 from uncensor_trainer.export import export_model
-from uncensor_trainer.guards import memory_estimate, refuse_full_disk
+from uncensor_trainer.guards import free_memory, refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
+from uncensor_trainer.memory import MemoryEstimate, memory_of, shown
 from uncensor_trainer.metrics import Schedule, TrainingLog
-from uncensor_trainer.model import footprint, load_model
+from uncensor_trainer.model import footprint, load_model, load_of, work_of
 from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
+from uncensor_trainer.trial import fullest, is_due
+from uncensor_trainer.workspace import read_json
 from uncensor_trainer.writer import Writer
 
 ARMS = {"train": "filtered", "train-control": "control"}
@@ -48,17 +55,23 @@ class Plan:
 
     Attributes:
         engine: who runs a step, and how its rows are divided.
+        attention: which kernel, and whether rows are packed for it.
+        layout: how rows go through the model.
         arm_dir: where checkpoints and metrics of the arm lie.
         store: the arm's rows.
         order: row numbers of the whole run, int64 [steps * global batch].
         schedule: steps, and the tokens of each.
+        fullest: (step, micro-batch) with the most tokens, counted from 0.
     """
 
     engine: Engine
+    attention: Attention
+    layout: Layout
     arm_dir: Path
     store: TokenStore
     order: npt.NDArray[np.int64]
     schedule: Schedule
+    fullest: tuple[int, int]
 
 
 def run(context: StageContext, out: Path) -> dict[str, Json]:
@@ -77,8 +90,14 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
             context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
         )
         set_seed(context.run.training.seed)  # adapters begin random, alike on every process
-        model = load_model(model_folder(context), context.run.training, plan.engine.weight_type)
+        model = load_model(
+            model_folder(context),
+            context.run.training,
+            plan.engine.weight_type,
+            plan.attention.kernel,
+        )
 
+        plan = replace(plan, schedule=_with_flops(plan, model))
         log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
         writer = Writer(plan.arm_dir)
         checkpoints = Checkpoints(
@@ -89,7 +108,8 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         )
         from_main(writer.claim)
         resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
-        loop = Loop(model, arguments, _surroundings(context, plan, checkpoints, log, stop))
+        surroundings = _surroundings(context, plan, checkpoints, log, stop)
+        loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
         try:
             loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
             loop.finish_saves()
@@ -100,25 +120,74 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
         context.progress.enter(Phase.EXPORTING)
         parameters = export_model(loop, context.run.training, model_folder(context), out)
         from_main(writer.check)
+        summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
+        if dist.is_main():
+            write_card(out, _made(context, summary))
     if torch_dist.is_initialized():
         torch_dist.destroy_process_group()
-    return {**log.summary(), "parameters": parameters} if dist.is_main() else {}
+    return summary if dist.is_main() else {}
+
+
+def _made(context: StageContext, summary: dict[str, Json]) -> Made:
+    workspace = context.workspace
+    return Made(
+        run=context.run,
+        arm=ARMS[context.stage],
+        sources=read_json(workspace.output("fetch") / "sources.json") or {},
+        filter=read_json(workspace.output("filter") / "report.json") or {},
+        summary=summary,
+        versions={name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
+    )
 
 
 def _planned(context: StageContext) -> Plan:
     """Decide steps and order; the control arm trains as many steps as the filtered one."""
     training, arm = context.run.training, ARMS[context.stage]
     split = split_batch(context.run, dist.world_size())
-    engine = choose_engine(training, split, gpu=torch.cuda.is_available())
     prepared = context.workspace.output("prepare")
     store = TokenStore.open(prepared / arm)
     steps = num_steps(num_rows(prepared / "filtered"), split.global_batch, training.epochs)
     order = sample_order(
         store.lengths, steps=steps, global_batch=split.global_batch, seed=training.seed
     )
-    step_tokens = store.lengths[order].reshape(steps, -1).sum(axis=1)
-    schedule = Schedule(step_tokens, split.global_batch, len(store))
-    return Plan(engine, context.workspace.arm_dir(arm), store, order, schedule)
+    step_lengths = store.lengths[order].reshape(steps, -1)
+    gpu = torch.cuda.is_available()
+    attention = choose_attention(training, gpu=gpu)
+    layout, split = _laid_out(attention, split, step_lengths, shards=gpu or split.processes > 1)
+    return Plan(
+        engine=choose_engine(training, split, gpu=gpu),
+        attention=attention,
+        layout=layout,
+        arm_dir=context.workspace.arm_dir(arm),
+        store=store,
+        order=order,
+        schedule=Schedule(step_lengths.sum(axis=1), split.global_batch, len(store)),
+        fullest=fullest(layout, split, step_lengths),
+    )
+
+
+def _with_flops(plan: Plan, model: Any) -> Schedule:
+    """Return the schedule with what MFU is computed from; without a known device, as it is."""
+    peak = device_peak()
+    if peak is None:
+        return plan.schedule
+    work = work_of(model)
+    lengths = plan.store.lengths[plan.order].reshape(plan.schedule.steps, -1)
+    flops = np.array([work.flops(step) for step in lengths])
+    peaks = peak * plan.engine.split.processes
+    return replace(plan.schedule, step_flops=flops, peak_flops=peaks)
+
+
+def _laid_out(
+    attention: Attention, split: Split, step_lengths: npt.NDArray[np.int64], *, shards: bool
+) -> tuple[Layout, Split]:
+    """Return the layout, and the split whose micro-batches fill what memory was meant for."""
+    budget = split.micro_batch * int(step_lengths.max())
+    if attention.packed:
+        split = fewest_micro_batches(split, step_lengths, budget)
+    elif not shards:
+        split = Split(split.global_batch, 1, 1)  # one micro-batch, cut into groups by length
+    return Layout(attention.packed, budget, regroups=not attention.packed and not shards), split
 
 
 def _checked_start(
@@ -149,10 +218,28 @@ def _checked_start(
             )
     log.begin(resume.step if resume else 0)
 
+    context.progress.note(plan.attention.sentence)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
-    context.progress.note(f"Needs {disk}; {memory_estimate(shape, training)}.")
+    memory = _memory(context, plan, model).sentence
+    free = shown(free_memory())
+    context.progress.note(f"Needs {disk}; {memory}; {free} of main memory free.")
     return resume
+
+
+def _memory(context: StageContext, plan: Plan, model: Any) -> MemoryEstimate:
+    training = context.run.training
+    load = load_of(model, plan.engine, tokens=plan.layout.budget)
+    # On a GPU the copy for saves behind lies in main memory, not where the training runs.
+    copies = training.checkpoints.asynchronous and not plan.engine.gpu
+    return memory_of(replace(load, snapshot=copies), training)
+
+
+def _trial(context: StageContext, plan: Plan, model: Any) -> tuple[int, int] | None:
+    """Decide on one process for all whether the fullest pass is tried before the first step."""
+    estimate, gpu = _memory(context, plan, model).total, plan.engine.gpu
+    due = any_rank(is_due(estimate, free_memory(), gpu=gpu), False)[0]
+    return plan.fullest if due else None
 
 
 def _refuse_foreign_state(resume: Checkpoint, plan: Plan) -> None:
@@ -187,7 +274,10 @@ def _surroundings(
     }
     return Surroundings(
         rows=OrderedRows(plan.store, plan.order),
-        batches=RankBatches(plan.engine.split, plan.schedule.steps, dist.rank()),
+        batches=RankBatches(
+            plan.engine.split, plan.schedule.steps, dist.rank(), mixed=plan.attention.packed
+        ),
+        layout=plan.layout,
         schedule=plan.schedule,
         checkpoints=checkpoints,
         cadence=context.run.training.checkpoints,
