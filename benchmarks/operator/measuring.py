@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import platform
 import shutil
@@ -184,7 +185,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {
         "samples": len(ordered),
         "median": round(statistics.median(ordered), 3),
-        "p90": round(ordered[int(0.9 * (len(ordered) - 1))], 3),
+        "p90": round(ordered[math.ceil(0.9 * len(ordered)) - 1], 3),
         "max": round(ordered[-1], 3),
     }
 
