@@ -104,29 +104,34 @@ def choose_engine(training: TrainingSettings, split: Split, *, gpu: bool) -> Eng
             "training.precision fp16 needs a GPU, and there is none. Use bf16 or fp32."
         )
     deepspeed = split.processes > 1 or gpu
+    computes = training.precision if gpu else _quickest(training.precision)
     kind = f"{split.processes} processes with ZeRO stage {training.deepspeed.stage}"
     return Engine(
         kind=kind if deepspeed else "one process without DeepSpeed",
         split=split,
         gpu=gpu,
-        computes=training.precision if deepspeed else _quickest(training.precision),
-        deepspeed=deepspeed_config(training, split, gpu=gpu) if deepspeed else None,
-        weight_type=_PRECISIONS[training.precision] if deepspeed else torch.float32,
+        computes=computes,
+        deepspeed=deepspeed_config(training, split, gpu=gpu, precision=computes)
+        if deepspeed
+        else None,
+        weight_type=_PRECISIONS[computes] if deepspeed else torch.float32,
     )
 
 
 def _quickest(precision: str) -> str:
     """Return float32 instead of bf16 where a CPU would only imitate bf16.
 
-    Without its instructions a matrix product took 6 times as long in bf16 (ADR 22);
-    the weights are float32 in either case, so nothing is lost.
+    Without its instructions a matrix product took 6 times as long in bf16 (ADR 22), and a number
+    in float32 holds all that one in bf16 does.
     """
     imitated = precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "fp32" if imitated else precision
 
 
-def deepspeed_config(training: TrainingSettings, split: Split, *, gpu: bool) -> dict[str, Any]:
-    """Return DeepSpeed's whole configuration.
+def deepspeed_config(
+    training: TrainingSettings, split: Split, *, gpu: bool, precision: str | None = None
+) -> dict[str, Any]:
+    """Return DeepSpeed's whole configuration; `precision` is what is computed in, if not as asked.
 
     Raises:
         InvalidInput: offloading is asked for at a ZeRO stage that has nothing to offload.
@@ -136,9 +141,9 @@ def deepspeed_config(training: TrainingSettings, split: Split, *, gpu: bool) -> 
         "gradient_accumulation_steps": split.accumulation,
         "train_batch_size": split.global_batch,
         "gradient_clipping": training.max_grad_norm,
-        "bf16": {"enabled": training.precision == "bf16"},
+        "bf16": {"enabled": (precision or training.precision) == "bf16"},
         "fp16": {
-            "enabled": training.precision == "fp16",
+            "enabled": (precision or training.precision) == "fp16",
             "initial_scale_power": FP16_SCALE_POWER,
         },
         "zero_optimization": _zero(training, pin_memory=gpu),
