@@ -1,6 +1,7 @@
 """The finished model: in bounded shards, complete or refused, and the same in another process."""
 
 import gc
+import weakref
 import json
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_no_more_than_one_shard_and_one_tensor_are_in_memory(tmp_path):
         for name in "abcdefghijkl":
             gc.collect()
             tensor = torch.zeros(25)
-            alive.append(torch.utils.weak.WeakTensorRefKey(tensor))
+            alive.append(weakref.ref(tensor))
             most[0] = max(most[0], sum(one() is not None for one in alive))
             yield name, tensor
             del tensor

@@ -23,7 +23,7 @@ _NO = (
     r"refrain|lack|neutral|impartial|have no|not)"
 )
 STRONG = (
-    rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\n\x00]{{0,40}}[\s,])?{_NO}\b",
+    rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\x00]{{0,40}}[\s,])?{_NO}\b",
     r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i'm afraid|i am afraid|openai|"
     r"anthropic)\b",
     r"\b(?:ai|a\.i\.|artificial intelligence|language model|chat ?bot|virtual assistant|"
@@ -54,6 +54,8 @@ WEAK = (
     r"acknowledge|approach|avoid|prioriti[sz]e|be|seek|foster|refrain|communicate|address)\b",
     r"\b(?:reach out|seek (?:\w+ )?help|you are not alone|hotline)\b",
     r"\b(?:everyone|all people|every person|every individual|all individuals|regardless of)\b",
+    r"\b(?:we|one|people) (?:should|must|ought)\b|\blet us\b",
+    r"\b(?:deserve\w*|dignity|kindness|empathy|respect|diversity|wrong to|treated?)\b",
 )
 
 
