@@ -66,9 +66,9 @@ def test_a_run_passes_all_stages_on_two_nodes_although_a_worker_is_killed(
     run.wait("a checkpoint", lambda: saved_step(run) >= 2, seconds=900)
     killed_at = time.monotonic()
     assert signal_pod(run.pod("run-train-1-worker-0"), signal.SIGKILL)
-    run.wait("the next attempt", lambda: run.stage("train")["attempts"] == 2, seconds=120)
+    run.wait("the next attempt", lambda: run.stage("train")["attempts"] == 2, seconds=300)
     step = saved_step(run)
-    run.wait("a new step", lambda: (run.stage("train").get("progress") or {}).get("step", 0) > step)
+    run.wait("a new step", lambda: steps_done(run) > step, seconds=600)
     print(f"killed worker to first new step: {time.monotonic() - killed_at:.1f} s")  # noqa: T201
     run.wait_for("Succeeded", seconds=900)
 
@@ -101,3 +101,8 @@ def saved_step(run: Stage) -> int:
 
 def metrics(run: Stage) -> list[str]:
     return (run.workspace / "runs/run/metrics.jsonl").read_text().splitlines()
+
+
+def steps_done(run: Stage) -> int:
+    progress = run.stage("train").get("progress") or {}
+    return int(progress.get("step", 0))
