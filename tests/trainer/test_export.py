@@ -1,10 +1,10 @@
 """The finished model: in bounded shards, complete or refused, and the same in another process."""
 
 import gc
-import weakref
 import json
 import subprocess
 import sys
+import weakref
 from types import SimpleNamespace
 
 import pytest
