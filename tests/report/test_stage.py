@@ -377,7 +377,8 @@ def test_how_well_the_machine_was_used_is_shown_where_it_is_known(a_run, tmp_pat
         content["summary"].pop(key)
     record.write_text(json.dumps(content))
     (workspace_of(run).output("train-control") / "stage.json").write_text(json.dumps(content))
-    page = (made(run, tmp_path) / "index.html").read_text()
+    (tmp_path / "again").mkdir()
+    page = (made(run, tmp_path / "again") / "index.html").read_text()
     assert "Model FLOPs utilisation" not in page
     assert "Peak memory of a process" not in page
 
