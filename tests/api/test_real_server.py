@@ -132,7 +132,7 @@ def test_kubectl_shows_our_columns(runs):
     runs.recorded("running", columns={"progress": "train 120/800", "refusals": "52 % -> ?"})
     head, row = runs.namespace.kubectl("get", "ut").splitlines()
     assert head.split() == ["NAME", "STAGE", "READY", "PROGRESS", "LOSS", "REFUSALS", "AGE"]
-    assert row.split()[:3] == ["my-run", "train", "Unknown"]
+    assert row.split()[:3] == ["my-run", "train", "False"]
     assert "train 120/800" in row
     assert "1.2345" in row
     wide = runs.namespace.kubectl("get", "ut", "-o", "wide").splitlines()[0].split()

@@ -31,8 +31,9 @@ def test_status_of_one_run_tells_its_stages_and_what_to_do_next(runs, command, n
     done = command("status", "my-run")
     assert done.returncode == 0
     assert done.stdout.startswith(f"my-run  Stalled  (namespace {namespace.name})")
-    (train,) = [line for line in done.stdout.splitlines() if line.strip().startswith("train ")]
-    assert train.split()[1:3] == ["Failed", "3"]
+    # The run's message begins with the stage's name, too.
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["train", "Failed", "3"] in [words[:3] for words in lines]
     assert f"uncensor retry my-run -n {namespace.name}" in done.stdout
 
 
