@@ -58,7 +58,7 @@ class Store:
         if key is None:
             return None
         metadata = raw["metadata"]
-        place = self._place(resource, key)
+        place = self._parts[key]
         slot = (resource.kind, metadata["name"])
         if _is_older(raw, place.get(slot)) or self._was_removed(resource, raw):
             return None
@@ -73,7 +73,7 @@ class Store:
         if key is None:
             return None
         slot = (resource.kind, raw["metadata"]["name"])
-        place = self._place(resource, key)
+        place = self._parts[key]
         known = place.get(slot)
         self._bury(resource, raw)
         if resource is PODS:
@@ -149,9 +149,6 @@ class Store:
     def known(self) -> tuple[Key, ...]:
         """Return every run that exists."""
         return tuple(self._runs)
-
-    def _place(self, resource: Resource, key: Key) -> dict[tuple[str, str], Object]:
-        return self._parts[key]
 
     def _tidy(self, key: Key) -> None:
         if key in self._parts and not self._parts[key]:

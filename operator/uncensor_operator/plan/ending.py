@@ -89,16 +89,20 @@ def given_up(world: World, settings: Settings, read: Read, draft: Draft) -> Draf
     """A stage has failed for good; what is left of its attempt is removed."""
     failed = draft.situation.current
     assert failed is not None  # noqa: S101 - the caller looked
-    reason = Reason(failed.reason) if failed.reason else Reason.ATTEMPT_FAILED
-    ended = Obstacle(reason, f"{failed.name}: {failed.message or 'failed'}")
     move = advance(
         course_of(world, settings, read, draft.status, ""),
         read.run.stage(failed.name),
         failed,
         draft.status,
     )
-    situation = replace(draft.situation, ended=ended)
+    situation = replace(draft.situation, ended=end_of(failed))
     return replace(draft, situation=situation, steps=move.steps)
+
+
+def end_of(failed: Stage) -> Obstacle:
+    """Return why a run has ended without a result: the stage that was given up."""
+    reason = Reason(failed.reason) if failed.reason else Reason.ATTEMPT_FAILED
+    return Obstacle(reason, f"{failed.name}: {failed.message or 'failed'}")
 
 
 def too_late(world: World, settings: Settings, draft: Draft, limit: int) -> Draft:

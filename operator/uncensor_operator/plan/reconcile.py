@@ -20,7 +20,7 @@ from uncensor_operator.plan.clocks import elapsed, reopened
 from uncensor_operator.plan.conditions import Situation
 from uncensor_operator.plan.course import Course, Move, is_done, named, reset
 from uncensor_operator.plan.drafting import Draft, bound, finished
-from uncensor_operator.plan.ending import given_up, held, over, resumed, too_late
+from uncensor_operator.plan.ending import end_of, given_up, held, over, resumed, too_late
 from uncensor_operator.plan.leftovers import forced
 from uncensor_operator.plan.outcome import Create, Delete, Event, Plan, Step
 from uncensor_operator.plan.placement import Obstacle
@@ -162,8 +162,7 @@ def _stages_moved(course: Course, run: RunFile, draft: Draft) -> Draft:
 def _ended(current: Stage, move: Move | None) -> Obstacle | None:
     if current.state is not StageState.FAILED or move is None:
         return None
-    reason = Reason(current.reason) if current.reason else Reason.ATTEMPT_FAILED
-    return Obstacle(reason, f"{current.name}: {current.message or 'failed'}")
+    return end_of(current)
 
 
 def _belongings(world: World, settings: Settings, read: Read) -> tuple[tuple[Step, ...], str]:
