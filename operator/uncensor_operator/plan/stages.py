@@ -225,6 +225,8 @@ def _begin(course: Course, plan: StagePlan, before: Stage, status: Status) -> Mo
     stage = StageName(plan.name)
     if stage in TRAINING and course.does_not_fit is not None:
         return Move(before, status, obstacle=course.does_not_fit)
+    if course.world.refused is not None:
+        return Move(before, status, obstacle=course.world.refused)
     return _created(course, plan, before, status)
 
 
