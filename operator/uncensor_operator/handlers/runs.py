@@ -81,9 +81,11 @@ class Reconciler:
         if wanted.status is None:
             return wanted.again_in
         written = await self._executor.write_status(world.manifest, wanted.status)
-        if written:
-            await self._tell(world, wanted.events)
-        return wanted.again_in
+        if not written:
+            return wanted.again_in
+        await self._tell(world, wanted.events)
+        # What follows from what was just written down: a child is deleted after its judgement.
+        return 0.0
 
     def _without_steps(self, world: World, obstacle: Obstacle, again_in: float) -> Plan:
         """The plan when a step was refused: what was learnt is kept, and people read why."""

@@ -280,8 +280,10 @@ def _soon(newest: Child, world: World) -> float:
     return 5.0 if age < 60 else 30.0  # noqa: PLR2004 - a minute of attention
 
 
-def _watching(course: Course, stage: Stage) -> float:
-    """A hang shows by nothing happening, so somebody must look."""
+def _watching(course: Course, stage: Stage) -> float | None:
+    """A hang of a training shows by nothing happening, so somebody must look."""
+    if StageName(stage.name) not in TRAINING:
+        return None
     return max(1.0, min(60.0, course.spec.run_policy.stall_timeout_seconds / 4))
 
 
