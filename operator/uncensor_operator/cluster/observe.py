@@ -120,7 +120,7 @@ class Observer:
         for one in children:
             speaker = one.speaker
             if one.is_over and one.name not in judged and speaker and speaker.exit:
-                await self._logs.read(key.namespace, speaker.name, speaker.uid)
+                await self._logs.read(key.namespace, speaker.name, speaker.uid, now=True)
 
     def _progress(self, children: Iterable[Child]) -> dict[str, LiveProgress]:
         found = {}
