@@ -307,7 +307,7 @@ MOVE = st.tuples(st.sampled_from(MOVES), st.integers(0, 400))
 
 
 @settings(
-    max_examples=int(os.environ.get("UNCENSOR_SCHEDULES", "120")),
+    max_examples=int(os.environ.get("UNCENSOR_SCHEDULES", "60")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
