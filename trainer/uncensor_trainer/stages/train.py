@@ -38,6 +38,7 @@ from uncensor_trainer.metrics import Schedule, TrainingLog
 from uncensor_trainer.model import footprint, load_model, load_of, work_of
 from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
+from uncensor_trainer.sinks import Sinks, Told
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
 from uncensor_trainer.trial import fullest, is_due
@@ -84,48 +85,69 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     """
     with StopFlag() as stop:
         plan = _planned(context)
-        context.progress.enter(Phase.LOADING)
-        prepare_process(plan.engine, context.workspace.run_dir / "stacks")
-        arguments = training_arguments(
-            context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
-        )
-        set_seed(context.run.training.seed)  # adapters begin random, alike on every process
-        model = load_model(
-            model_folder(context),
-            context.run.training,
-            plan.engine.weight_type,
-            plan.attention.kernel,
-        )
-
-        plan = replace(plan, schedule=_with_flops(plan, model))
-        log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
-        writer = Writer(plan.arm_dir)
-        checkpoints = Checkpoints(
-            plan.arm_dir / "checkpoints",
-            context.digest,
-            context.run.training.checkpoints.keep_latest,
-            writer.check,
-        )
-        from_main(writer.claim)
-        resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
-        surroundings = _surroundings(context, plan, checkpoints, log, stop)
-        loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
-        try:
-            loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
-            loop.finish_saves()
-        finally:
-            loop.settle()
-        _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
-
-        context.progress.enter(Phase.EXPORTING)
-        parameters = export_model(loop, context.run.training, model_folder(context), out)
-        from_main(writer.check)
-        summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
-        if dist.is_main():
-            write_card(out, _made(context, summary))
+        with _sinks(context, plan) as sinks:
+            summary = _trained(context, plan, stop, sinks, out)
     if torch_dist.is_initialized():
         torch_dist.destroy_process_group()
     return summary if dist.is_main() else {}
+
+
+def _trained(
+    context: StageContext, plan: Plan, stop: StopFlag, sinks: Sinks, out: Path
+) -> dict[str, Json]:
+    """Train and export; return the summary."""
+    context.progress.enter(Phase.LOADING)
+    prepare_process(plan.engine, context.workspace.run_dir / "stacks")
+    arguments = training_arguments(
+        context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
+    )
+    set_seed(context.run.training.seed)  # adapters begin random, alike on every process
+    model = load_model(
+        model_folder(context),
+        context.run.training,
+        plan.engine.weight_type,
+        plan.attention.kernel,
+    )
+
+    plan = replace(plan, schedule=_with_flops(plan, model))
+    log = TrainingLog(plan.arm_dir, plan.schedule, context.progress, sinks=sinks)
+    writer = Writer(plan.arm_dir)
+    checkpoints = Checkpoints(
+        plan.arm_dir / "checkpoints",
+        context.digest,
+        context.run.training.checkpoints.keep_latest,
+        writer.check,
+    )
+    from_main(writer.claim)
+    resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
+    surroundings = _surroundings(context, plan, checkpoints, log, stop)
+    loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
+    try:
+        loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+        loop.finish_saves()
+    finally:
+        loop.settle()
+    _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
+
+    context.progress.enter(Phase.EXPORTING)
+    parameters = export_model(loop, context.run.training, model_folder(context), out)
+    from_main(writer.check)
+    summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
+    if dist.is_main():
+        write_card(out, _made(context, summary))
+    return summary
+
+
+def _sinks(context: StageContext, plan: Plan) -> Sinks:
+    run = context.run
+    told = Told(
+        run=run.run,
+        arm=ARMS[context.stage],
+        digest=context.digest,
+        folder=plan.arm_dir,
+        settings=run.training.model_dump(mode="json"),
+    )
+    return Sinks(run.reporting, told, context.progress)
 
 
 def _made(context: StageContext, summary: dict[str, Json]) -> Made:
