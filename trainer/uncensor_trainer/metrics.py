@@ -20,6 +20,8 @@ from uncensor_trainer.progress import Json, Progress
 from uncensor_trainer.sinks import Sinks
 from uncensor_trainer.workspace import append_line, read_lines
 
+METRICS = "metrics.jsonl"
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -68,7 +70,7 @@ class TrainingLog:
         sinks: Sinks | None = None,
     ) -> None:
         self._sinks = sinks
-        self.path = arm_dir / "metrics.jsonl"
+        self.path = arm_dir / METRICS
         self._schedule = schedule
         self._progress = progress
         self._clock = clock
