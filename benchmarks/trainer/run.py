@@ -152,23 +152,32 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _memory(folder: Path, model: Path) -> dict[str, Any]:
-    """Measure the peak of a process that trains two steps of one row of 2048 tokens.
+    """Measure the memory of a process that trains two steps of one row of 2048 tokens.
 
     The second step counts, because the optimizer's state is there from the first one's end on.
+    Beside the whole process there is what that step takes on top of what was there before it.
     """
     best = json.loads((RESULTS / "trainer.json").read_text())["bestOfTrl"]
     tokens = [token for row in _rows(model, 64) for token in row["input_ids"]][:2048]
     row = {"input_ids": tokens, "labels": [-100] * 200 + tokens[200:]}
     job = {"micro_batch": 1, "accumulation": 1, "max_length": 2048, "checkpointing": True}
     found = {
-        peer[0]: _measured(folder, model, [row] * 2, peer, job)["peakMemoryBytes"]
+        peer[0]: _measured(folder, model, [row] * 2, peer, job)
         for peer in PEERS
         if peer[0] in ("llama-x", best, "ours")
     }
+    sizes = {"peak": "peakMemoryBytes", "addedByTheStep": "addedMemoryBytes"}
     return {
         "tokens": len(tokens),
-        "peakGiB": {name: round(size / 2**30, 3) for name, size in found.items()},
-        "oursOver": {n: round(found["ours"] / found[n], 3) for n in found if n != "ours"},
+        **{
+            f"{what}GiB": {name: round(one[key] / 2**30, 3) for name, one in found.items()}
+            for what, key in sizes.items()
+        },
+        "oursOver": {
+            name: {what: round(found["ours"][key] / one[key], 3) for what, key in sizes.items()}
+            for name, one in found.items()
+            if name != "ours"
+        },
     }
 
 

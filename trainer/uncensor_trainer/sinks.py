@@ -31,6 +31,7 @@ from uncensor_trainer.runfile import MlFlow, Reporting, TensorBoard, Trackio, Wa
 from uncensor_trainer.workspace import read_json, write_json
 
 ROWS_WAITING = 10_000  # a place that takes none of so many is broken
+SECONDS_TO_OPEN = 20.0  # wandb's own 90 s would also hold up the end of the process
 # How long the end of a training waits for the last rows, and how long a stop does, whose pod is
 # killed soon. A first MLflow data base took 20 s on a busy machine.
 SECONDS_AT_THE_END, SECONDS_AT_A_STOP = 120.0, 10.0
@@ -174,7 +175,7 @@ class Sinks:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever a library of others raises
-            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            said = ": ".join(filter(None, (type(error).__name__, str(error).partition("\n")[0])))
             self._tell(name, _without_secrets(said).rstrip("."))
 
     def _tell(self, name: str, what: str) -> None:
@@ -253,7 +254,9 @@ class _Wandb:
             mode=None if os.environ.get(TOKENS["wandb"]) else "offline",
             dir=str(training.folder),
             config=dict(training.settings),
-            settings=wandb.Settings(console="off", disable_git=True, save_code=False),
+            settings=wandb.Settings(
+                console="off", disable_git=True, save_code=False, init_timeout=SECONDS_TO_OPEN
+            ),
         )
         self._run.define_metric("train/*", step_metric="train/step")
 
