@@ -10,9 +10,13 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS requirements
 RUN pip install --no-cache-dir --target /uv uv==0.13.9
 COPY pyproject.toml constraints.txt /build/
+# Packages for spec.reporting in the trainer's image, such as
+# `--build-arg REPORTING="tensorboard wandb"`; all but tensorboard are not pinned.
+ARG REPORTING=""
 RUN cd /build && for image in operator trainer; do \
+      extras="$image $(test $image = operator || echo $REPORTING)"; \
       /uv/bin/uv pip compile --quiet --system-certs --no-cache --no-header --no-annotate \
-        --extra $image --constraint constraints.txt --output-file $image.txt pyproject.toml; \
+        $(for extra in $extras; do echo --extra $extra; done) --constraint constraints.txt --output-file $image.txt pyproject.toml; \
     done
 
 # An environment without pip; uv fills it and leaves again. HOME and the user's name belong to no

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -50,15 +49,33 @@ def job() -> Job:
 
 
 class Clock:
-    """Wall and processor seconds from the first step's begin to the last one's end."""
+    """Wall and processor seconds from the first step's begin to the last one's end, and memory.
+
+    `peak` is the most that the process had; `added` what the later steps took on top of what was
+    there after the first one: libraries, weights and the optimizer's state.
+    """
 
     def start(self) -> None:
         self._began = (time.perf_counter(), time.process_time())
+        self._steps, self._after_first, self.peak = 0, 0, 0
 
     def stop(self) -> None:
+        """A step is over; the last call counts."""
         self.wall = time.perf_counter() - self._began[0]
         self.processor = time.process_time() - self._began[1]
-        self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        now, most = (_status(name) for name in ("VmRSS", "VmHWM"))
+        self.peak = max(self.peak, most)
+        self.added = most - self._after_first if self._steps else 0
+        if self._steps == 0:
+            self._after_first = now
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+        self._steps += 1
+
+
+def _status(name: str) -> int:
+    """Return a size of this process from the kernel, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
 
 
 def tell(one: Job, clock: Clock, losses: list[float], **more: Any) -> None:
@@ -69,6 +86,7 @@ def tell(one: Job, clock: Clock, losses: list[float], **more: Any) -> None:
         "steps": len(losses),
         "losses": [round(loss, 4) for loss in losses],
         "peakMemoryBytes": clock.peak,
+        "addedMemoryBytes": clock.added,
         **more,
     }
     Path(sys.argv[2]).write_text(json.dumps(result))

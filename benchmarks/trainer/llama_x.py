@@ -47,7 +47,7 @@ def train(one: Job) -> tuple[Clock, list[float]]:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(total)
-    clock.stop()
+        clock.stop()
     return clock, losses
 
 

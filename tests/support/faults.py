@@ -47,6 +47,9 @@ class Numbers:
         """Return views of everything."""
         return self._pieces
 
+    def before_change(self, wait: Callable[..., None]) -> None:
+        """Nothing changes."""
+
 
 def save(checkpoints: Checkpoints, step: int, *, numbers: int = NUMBERS) -> None:
     """Save and commit a step, in the background as training does."""

@@ -198,6 +198,9 @@ GOOD: dict[str, dict[str, Any]] = {
             "mlflow": {"trackingUri": "http://mlflow:5000", "experiment": "e"},
         }
     },
+    "reporting to the workspace": {
+        "spec.reporting": {"trackio": {"project": "p"}, "mlflow": {"experiment": "e"}}
+    },
     "run policy in full": {
         "spec.runPolicy": {
             "backoffLimit": 0,

@@ -14,6 +14,7 @@ from uncensor_trainer.exits import WorkspaceFailure
 from uncensor_trainer.progress import Progress
 from uncensor_trainer.saving import Saver
 from uncensor_trainer.state_files import Piece, StateReader
+from uncensor_trainer.training_state import TrainingState
 
 
 class Numbers:
@@ -21,9 +22,17 @@ class Numbers:
 
     def __init__(self):
         self.values = torch.zeros(8)
+        self.wait = lambda: None
 
     def pieces(self):
         return [Piece("weight", "layer", 0, self.values)]
+
+    def before_change(self, wait):
+        self.wait = wait
+
+    def change(self):
+        self.wait()
+        self.values += 1
 
 
 @pytest.fixture
@@ -80,7 +89,7 @@ def names(checkpoints):
 
 def test_training_goes_on_while_its_state_is_written(saver, numbers, checkpoints, slow_disk):
     saver.save(5, {}, rest)
-    numbers.values += 1
+    numbers.change()
     assert checkpoints.newest_verified() == (None, [])
     slow_disk.set()
     saver.wait()
@@ -91,11 +100,54 @@ def test_training_goes_on_while_its_state_is_written(saver, numbers, checkpoints
 def test_a_second_save_waits_for_the_first(saver, numbers, checkpoints, slow_disk):
     saver.save(5, {}, rest)
     threading.Timer(0.05, slow_disk.set).start()
-    numbers.values += 1
+    numbers.change()
     saver.save(6, {}, rest)
     assert "step-5" in names(checkpoints)
     saver.wait()
     assert saved(checkpoints.newest_verified()[0]) == [1.0] * 8
+
+
+def test_numbers_change_only_when_they_are_copied(saver, numbers, checkpoints, monkeypatch):
+    copy, goes_on = saving.Snapshot.finish, threading.Event()
+
+    def slow(snapshot):
+        assert goes_on.wait(30)
+        copy(snapshot)
+
+    monkeypatch.setattr(saving.Snapshot, "finish", slow)
+    saver.save(5, {}, rest)  # returns before anything is copied
+    optimizer = threading.Thread(target=numbers.change)
+    optimizer.start()
+    optimizer.join(0.05)
+    assert optimizer.is_alive()
+    assert numbers.values.tolist() == [0.0] * 8
+    goes_on.set()
+    optimizer.join()
+    saver.wait()
+    assert saved(checkpoints.newest_verified()[0]) == [0.0] * 8
+    assert numbers.values.tolist() == [1.0] * 8
+
+
+def test_a_copy_that_fails_stops_no_optimizer_and_is_told(saver, numbers, monkeypatch):
+    monkeypatch.setattr("numpy.copyto", lambda *_: 1 / 0)
+    saver.save(5, {}, rest)
+    numbers.change()
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        saver.wait()
+
+
+def test_every_step_of_an_optimizer_waits_for_the_copy():
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    waits = []
+    TrainingState(layer, SimpleNamespace(optimizer=optimizer), None).before_change(
+        lambda *_: waits.append(layer.weight.detach().clone())
+    )
+    before = layer.weight.detach().clone()
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert [torch.equal(seen, before) for seen in waits] == [True]
+    assert not torch.equal(layer.weight, before)
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])

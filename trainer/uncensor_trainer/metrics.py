@@ -17,7 +17,10 @@ import numpy.typing as npt
 
 from uncensor_trainer.efficiency import peak_memory
 from uncensor_trainer.progress import Json, Progress
+from uncensor_trainer.sinks import Sinks
 from uncensor_trainer.workspace import append_line, read_lines
+
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,10 @@ class TrainingLog:
         schedule: Schedule,
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
+        sinks: Sinks | None = None,
     ) -> None:
-        self.path = arm_dir / "metrics.jsonl"
+        self._sinks = sinks
+        self.path = arm_dir / METRICS
         self._schedule = schedule
         self._progress = progress
         self._clock = clock
@@ -80,6 +85,8 @@ class TrainingLog:
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         partial.replace(self.path)
+        if self._sinks is not None:
+            self._sinks.begin(step)
         self._last = self._clock()
 
     def step(
@@ -112,6 +119,8 @@ class TrainingLog:
             "time": round(time.time(), 3),
         }
         append_line(self.path, row)
+        if self._sinks is not None:
+            self._sinks.take(row)
         self._progress.update(
             step,
             self._schedule.steps,

@@ -201,6 +201,49 @@ class EvaluationSettings(RunModel):
     """Gate: the filtered arm's rate must not be above it (0 to 1)."""
 
 
+class TensorBoard(RunModel):
+    """Event files on the workspace."""
+
+    flush_seconds: int = 30
+
+
+class Wandb(RunModel):
+    """Weights & Biases; without a key, files on the workspace."""
+
+    project: str
+    entity: str | None = None
+
+
+class Trackio(RunModel):
+    """Trackio, in a Hugging Face Space or on the workspace."""
+
+    project: str
+    space: str | None = None
+
+
+class MlFlow(RunModel):
+    """An MLflow server, or a data base on the workspace."""
+
+    experiment: str
+    tracking_uri: str | None = None
+
+
+class Reporting(RunModel):
+    """Where the metrics of training go beside metrics.jsonl; tokens come as files or variables."""
+
+    tensorboard: TensorBoard | None = None
+    wandb: Wandb | None = None
+    trackio: Trackio | None = None
+    mlflow: MlFlow | None = None
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether a place that metrics go to lies outside the workspace."""
+        space = self.trackio.space if self.trackio else None
+        server = self.mlflow.tracking_uri if self.mlflow else None
+        return self.wandb is not None or space is not None or server is not None
+
+
 class Compute(RunModel):
     """What the train stage runs on."""
 
@@ -237,6 +280,7 @@ class RunFile(RunModel):
     training: TrainingSettings = TrainingSettings()
     probe: ProbeSettings = ProbeSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    reporting: Reporting = Reporting()
     compute: Compute = Compute()
 
     def stage(self, name: str) -> StagePlan:

@@ -1,6 +1,8 @@
 """Saving without standing still: copy the state, go on, write and commit behind.
 
-    step boundary      every process copies its state into main memory     (training waits)
+    step boundary      a folder, and the few small files                    (training waits)
+    in the background  every process copies its state into main memory (snapshot.py)
+    optimizer's step   waits for the rest of the copy, if there is one      (training waits)
     in the background  every process writes its file, with its digest, and flushes it
                        all tell each other how that went; the main one commits
     next boundary      a failure of the background is raised on all processes
@@ -16,12 +18,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 import torch.distributed as torch_dist
 
 from uncensor_trainer import dist
@@ -30,6 +31,7 @@ from uncensor_trainer.collectives import any_rank, from_main
 from uncensor_trainer.exits import as_stage_error
 from uncensor_trainer.guards import free_memory, refuse_full_disk_now
 from uncensor_trainer.progress import Json, Phase, Progress
+from uncensor_trainer.snapshot import Snapshot
 from uncensor_trainer.state_files import Piece, file_name, num_bytes, write_pieces
 
 # A slow disk is no reason to give up a save; a dead process ends all others anyway.
@@ -44,8 +46,12 @@ class State(Protocol):
         """Return views of everything that this process has to save."""
         ...
 
+    def before_change(self, wait: Callable[..., None]) -> None:
+        """Have `wait` called on the training thread before each change of the numbers."""
+        ...
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Save:
     """One save under way.
 
@@ -54,7 +60,7 @@ class _Save:
         facts: what its manifest says.
         pieces: what this process writes.
         started: time.monotonic() when training began to wait.
-        stalled: seconds that training waited.
+        stalled: seconds that training waited so far.
     """
 
     step: int
@@ -86,7 +92,10 @@ class Saver:
         # If one process has to wait for its disk, the others would only wait for it later.
         (no_room,) = any_rank(short and asynchronous)
         self._asynchronous = asynchronous and not no_room
-        self._copy: torch.Tensor | None = None
+        self._snapshot = Snapshot()
+        self._under_way: _Save | None = None
+        if self._asynchronous:
+            state.before_change(self._wait_for_the_copy)
         if no_room:
             progress.note(
                 "Too little memory for saving in the background; saves will be waited for."
@@ -123,11 +132,12 @@ class Saver:
             self._finish(_Save(step, facts, pieces, started))
             self.wait()
             return
-        copied = self._copied(pieces)
-        save = _Save(step, facts, copied, started, time.monotonic() - started)
+        save = _Save(step, facts, self._snapshot.begin(pieces), started)
         self._thread = threading.Thread(
             target=self._finish, args=(save,), name=f"save-{step}", daemon=True
         )
+        self._under_way = save
+        save.stalled = time.monotonic() - started
         self._thread.start()
 
     def wait(self) -> None:
@@ -143,21 +153,14 @@ class Saver:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _copied(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """Return the pieces in main memory of our own; the memory is kept for the next save."""
-        numbers = sum(piece.values.numel() for piece in pieces)
-        if self._copy is None or self._copy.numel() != numbers:
-            self._copy = torch.empty(numbers, dtype=torch.float32, pin_memory=_on_gpu(pieces))
-        copied, offset = [], 0
-        for piece in pieces:
-            target = self._copy[offset : offset + piece.values.numel()]
-            # Pinned memory lets all copies from a GPU run at once.
-            target.copy_(piece.values, non_blocking=True)
-            copied.append(replace(piece, values=target))
-            offset += target.numel()
-        if _on_gpu(pieces):
-            torch.cuda.synchronize()
-        return copied
+    def _wait_for_the_copy(self, *_: Any) -> None:
+        """Let the optimizer change the numbers when they are copied; it calls this itself."""
+        save, self._under_way = self._under_way, None
+        if save is None:
+            return
+        began = time.monotonic()
+        self._snapshot.wait()
+        save.stalled += time.monotonic() - began
 
     def _finish(self, save: _Save) -> None:
         """Write, exchange the outcome, commit; leaves a failure for `wait`."""
@@ -174,6 +177,8 @@ class Saver:
     def _written(self, save: _Save) -> dict[str, Json] | BaseException:
         name = file_name(dist.rank(), dist.world_size())
         try:
+            if self._asynchronous:
+                self._snapshot.finish()
             path = self._checkpoints.partial(save.step) / name
             return write_pieces(path, save.pieces, self._sign_of_work)
         except Exception as error:  # noqa: BLE001 - told to all processes
@@ -216,10 +221,6 @@ def _exchanged(value: Any, group: Any) -> list[Any]:
     values: list[Any] = [None] * torch_dist.get_world_size(group)
     torch_dist.all_gather_object(values, value, group=group)
     return values
-
-
-def _on_gpu(pieces: Sequence[Piece]) -> bool:
-    return any(piece.values.is_cuda for piece in pieces)
 
 
 def _portable(error: Exception) -> Exception:

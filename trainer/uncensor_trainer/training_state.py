@@ -11,7 +11,7 @@ language model changes while it trains.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,14 @@ class TrainingState:
     def pieces(self) -> list[Piece]:
         """Return views of everything that this process has to save."""
         return list(self._kept()) if self._saves else []
+
+    def before_change(self, wait: Callable[..., None]) -> None:
+        """Have `wait` called before each step of torch's optimizer, which alone changes them.
+
+        DeepSpeed scales gradients before that, but touches neither weights nor moments.
+        """
+        for optimizer in {id(shard.optimizer): shard.optimizer for shard in self._shards}.values():
+            optimizer.register_step_pre_hook(wait)
 
     def _kept(self) -> Iterator[Piece]:
         for shard in self._shards:

@@ -140,7 +140,8 @@ class Wandb(ApiModel):
     entity: Label | None = None
     """Team or user that owns the project; absent takes the token's own."""
     token_secret_ref: SecretKeyRef
-    """Key of the account that writes."""
+    """Key of the account that writes. `uncensor run` takes WANDB_API_KEY instead, and without one
+    keeps the metrics on the workspace, for `wandb sync`."""
 
 
 class Trackio(ApiModel):
@@ -151,7 +152,7 @@ class Trackio(ApiModel):
     space: HubRepo | None = None
     """Space to send the metrics to; absent keeps them on the workspace."""
     token_secret_ref: SecretKeyRef | None = None
-    """Token with the right to write to the Space."""
+    """Token with the right to write to the Space; `uncensor run` takes HF_TOKEN instead."""
 
 
 class TensorBoard(ApiModel):
@@ -162,18 +163,18 @@ class TensorBoard(ApiModel):
 
 
 class MlFlow(ApiModel):
-    """An MLflow tracking server."""
+    """MLflow: a tracking server, or a data base on the workspace."""
 
-    tracking_uri: Url
-    """Address of the server."""
+    tracking_uri: Url | None = None
+    """Address of the server; absent keeps the metrics on the workspace, in mlflow/mlflow.db."""
     experiment: Label
     """Experiment that the run appears in."""
     token_secret_ref: SecretKeyRef | None = None
-    """Token for the server."""
+    """Token for the server; `uncensor run` takes MLFLOW_TRACKING_TOKEN instead."""
 
 
 class Reporting(ApiModel):
-    """Where metrics go beside the workspace: one or more of the fields."""
+    """Where the metrics of training go beside metrics.jsonl: one or more of the fields."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         at_least_one_of("wandb", "trackio", "tensorboard", "mlflow"),
@@ -186,4 +187,4 @@ class Reporting(ApiModel):
     tensorboard: TensorBoard | None = None
     """Metrics go to TensorBoard event files on the workspace."""
     mlflow: MlFlow | None = None
-    """Metrics go to an MLflow tracking server."""
+    """Metrics go to MLflow."""

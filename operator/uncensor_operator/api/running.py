@@ -107,4 +107,4 @@ class RunPolicy(ApiModel):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Seconds after which the pods of a finished run are removed; absent keeps them."""
     termination_grace_period_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
-    """Seconds that a stopped attempt gets to save a checkpoint."""
+    """Seconds that a stopped attempt gets to save a checkpoint; the last ten are torchrun's own."""

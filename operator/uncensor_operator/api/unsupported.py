@@ -54,12 +54,6 @@ def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
             "spec.evaluation.gates.maxBenchmarkDrop",
             f"needs benchmarks; {_NOT_YET}: take it out, or use maxRefusalRate",
         )
-    if spec.reporting is not None:
-        yield (
-            "spec.reporting",
-            f"asks to send metrics elsewhere; {_NOT_YET}: take it out, and read metrics.jsonl in "
-            "the folder of the run",
-        )
 
 
 def _places(spec: Spec) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 from uncensor_operator.api.v1alpha1 import Spec
 from uncensor_operator.names import Label, Reason, StageName
 from uncensor_operator.plan.naming import claim_name, labels, owner, policy_name, run_file_name
-from uncensor_operator.plan.placement import Obstacle
+from uncensor_operator.plan.placement import TRAINING, Obstacle
 from uncensor_operator.plan.world import Claim, WarningEvent
 from uncensor_operator.settings import Settings
 from uncensor_trainer.runfile import RunFile
@@ -117,8 +117,13 @@ def run_file(manifest: Mapping[str, Any], run: RunFile) -> dict[str, Any]:
     }
 
 
-def policies(manifest: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
-    """Return the run's NetworkPolicies: pods reach each other and names; fetch reaches sources."""
+def policies(
+    manifest: Mapping[str, Any], settings: Settings, run_file: RunFile
+) -> list[dict[str, Any]]:
+    """Return the run's NetworkPolicies: pods reach each other and names; fetch reaches sources.
+
+    So do trainings whose metrics go to a server.
+    """
     if not settings.security.network_policies:
         return []
     run = manifest["metadata"]["name"]
@@ -129,6 +134,7 @@ def policies(manifest: Mapping[str, Any], settings: Settings) -> list[dict[str, 
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [one for one in blocked if ":" not in one]}},
         {"ipBlock": {"cidr": "::/0", "except": [one for one in blocked if ":" in one]}},
     ]
+    outward = [StageName.FETCH, *(sorted(TRAINING) if run_file.reporting.needs_network else ())]
     return [
         _policy(
             manifest,
@@ -140,11 +146,14 @@ def policies(manifest: Mapping[str, Any], settings: Settings) -> list[dict[str, 
                 "egress": [{"to": [own]}, dns],
             },
         ),
-        _policy(
-            manifest,
-            policy_name(run, StageName.FETCH),
-            {Label.RUN.value: run, Label.STAGE.value: StageName.FETCH.value},
-            {"policyTypes": ["Egress"], "egress": [{"to": everywhere}]},
+        *(
+            _policy(
+                manifest,
+                policy_name(run, stage),
+                {Label.RUN.value: run, Label.STAGE.value: stage.value},
+                {"policyTypes": ["Egress"], "egress": [{"to": everywhere}]},
+            )
+            for stage in outward
         ),
     ]
 

@@ -32,7 +32,7 @@ def run_file_name(run: str, digest: str) -> str:
 
 
 def policy_name(run: str, stage: str | None = None) -> str:
-    """Return the name of the NetworkPolicy of a run's pods, or of its fetch pods."""
+    """Return the name of the NetworkPolicy of a run's pods, or of a stage's."""
     return f"{run}-{stage}" if stage else f"{run}-pods"
 
 

@@ -90,6 +90,19 @@ def tokens_of(spec: Spec) -> dict[str, SecretKeyRef]:
     return found
 
 
+def reporting_tokens(spec: Spec) -> dict[str, SecretKeyRef]:
+    """Return the tokens of the places that metrics go to, by the place's name."""
+    asked = spec.reporting
+    places = (
+        {name: getattr(asked, name) for name in ("wandb", "trackio", "mlflow")} if asked else {}
+    )
+    return {
+        name: place.token_secret_ref
+        for name, place in places.items()
+        if place is not None and place.token_secret_ref is not None
+    }
+
+
 def _sources(spec: Spec) -> Iterator[Source]:
     yield spec.model
     yield from spec.datasets

@@ -181,7 +181,7 @@ def _belongings(world: World, settings: Settings, read: Read) -> tuple[tuple[Ste
     steps: list[Step] = []
     if name not in world.config_maps:
         steps.append(Create(run_file))
-    for policy in belongings.policies(world.manifest, settings):
+    for policy in belongings.policies(world.manifest, settings, read.run):
         if policy["metadata"]["name"] not in world.policies:
             steps.append(Create(policy))
     return tuple(steps), name

@@ -56,6 +56,7 @@ def resolve(
         training=_training(spec.training, batch, compute),
         probe=_probe(spec.probe),
         evaluation=_evaluation(spec.evaluation),
+        reporting=_reporting(spec.reporting),
         compute=compute,
     )
 
@@ -204,4 +205,20 @@ def _evaluation(evaluation: outcome.Evaluation) -> runfile.EvaluationSettings:
         ),
         perplexity_answers=_input(evaluation.perplexity.answers),
         max_refusal_rate=float(limit) if limit is not None else None,
+    )
+
+
+def _reporting(reporting: outcome.Reporting | None) -> runfile.Reporting:
+    """Return the sinks without their secrets, which reach the pod as files."""
+    if reporting is None:
+        return runfile.Reporting()
+    wandb, trackio = reporting.wandb, reporting.trackio
+    board, mlflow = reporting.tensorboard, reporting.mlflow
+    return runfile.Reporting(
+        tensorboard=runfile.TensorBoard(flush_seconds=board.flush_seconds) if board else None,
+        wandb=runfile.Wandb(project=wandb.project, entity=wandb.entity) if wandb else None,
+        trackio=runfile.Trackio(project=trackio.project, space=trackio.space) if trackio else None,
+        mlflow=runfile.MlFlow(tracking_uri=mlflow.tracking_uri, experiment=mlflow.experiment)
+        if mlflow
+        else None,
     )

@@ -10,10 +10,20 @@ from uncensor_operator.api.v1alpha1 import Spec
 from uncensor_operator.names import Annotation, StageName
 from uncensor_operator.plan.naming import child_name, labels, owner
 from uncensor_operator.plan.placement import TRAINING, stage_room, training_room
-from uncensor_operator.plan.podspec import RUN_FILE, Recipe, pod_spec, tokens_of
+from uncensor_operator.plan.podspec import (
+    RUN_FILE,
+    Recipe,
+    pod_spec,
+    reporting_tokens,
+    tokens_of,
+)
 from uncensor_operator.plan.world import JOB, PYTORCHJOB
 from uncensor_operator.release import release
 from uncensor_operator.settings import Pool, Settings
+
+# Of a pod's grace period torchrun keeps these for itself: to kill what has not ended by then, and
+# to end with a code of its own, before the kubelet's SIGKILL takes both away.
+SECONDS_FOR_TORCHRUN = 10
 
 API_VERSIONS = {JOB: "batch/v1", PYTORCHJOB: "kubeflow.org/v1"}
 
@@ -79,6 +89,7 @@ def _job(order: Order) -> dict[str, Any]:
 def _pytorchjob(order: Order) -> dict[str, Any]:
     spec, compute = order.spec, order.spec.compute
     run_policy = spec.run_policy
+    grace_seconds = run_policy.termination_grace_period_seconds
     launched = (
         *("torchrun", "--max-restarts=0", "-m", "uncensor_trainer"),
         *("--run-file", RUN_FILE, "--stage", order.stage.value),
@@ -95,11 +106,11 @@ def _pytorchjob(order: Order) -> dict[str, Any]:
             "UNCENSOR_ATTEMPT": str(order.attempt),
             "UNCENSOR_STALL_TIMEOUT_SECONDS": str(run_policy.stall_timeout_seconds),
             # torchrun would kill the processes 30 s after the stop, before they have saved.
-            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(run_policy.termination_grace_period_seconds),
+            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(grace_seconds - SECONDS_FOR_TORCHRUN),
             **order.pool.environment,
         },
-        tokens={},
-        grace_seconds=run_policy.termination_grace_period_seconds,
+        tokens=reporting_tokens(spec),
+        grace_seconds=grace_seconds,
     )
     replica = {"restartPolicy": "Never", "template": _template(order, recipe)}
     replicas = {"Master": {"replicas": 1, **replica}}

@@ -8,6 +8,7 @@ heartbeat.json of the arm. Runs alone or, under torchrun, in several processes a
 from __future__ import annotations
 
 import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,11 @@ from uncensor_trainer.export import export_model
 from uncensor_trainer.guards import free_memory, refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
 from uncensor_trainer.memory import MemoryEstimate, memory_of, shown
-from uncensor_trainer.metrics import Schedule, TrainingLog
+from uncensor_trainer.metrics import METRICS, Schedule, TrainingLog
 from uncensor_trainer.model import footprint, load_model, load_of, work_of
 from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
+from uncensor_trainer.sinks import Sinks, Told
 from uncensor_trainer.stages.prepare import model_folder
 from uncensor_trainer.stopping import StopFlag
 from uncensor_trainer.trial import fullest, is_due
@@ -84,48 +86,74 @@ def run(context: StageContext, out: Path) -> dict[str, Json]:
     """
     with StopFlag() as stop:
         plan = _planned(context)
-        context.progress.enter(Phase.LOADING)
-        prepare_process(plan.engine, context.workspace.run_dir / "stacks")
-        arguments = training_arguments(
-            context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
-        )
-        set_seed(context.run.training.seed)  # adapters begin random, alike on every process
+        with _sinks(context, plan) as sinks:
+            summary = _trained(context, plan, stop, sinks, out)
+    if torch_dist.is_initialized():
+        torch_dist.destroy_process_group()
+    return summary if dist.is_main() else {}
+
+
+def _trained(
+    context: StageContext, plan: Plan, stop: StopFlag, sinks: Sinks, out: Path
+) -> dict[str, Json]:
+    """Train and export; return the summary."""
+    context.progress.enter(Phase.LOADING)
+    prepare_process(plan.engine, context.workspace.run_dir / "stacks")
+    arguments = training_arguments(
+        context.run.training, plan.engine, plan.schedule.steps, plan.arm_dir
+    )
+    set_seed(context.run.training.seed)  # adapters begin random, alike on every process
+    writer = Writer(plan.arm_dir)
+    checkpoints = Checkpoints(
+        plan.arm_dir / "checkpoints",
+        context.digest,
+        context.run.training.checkpoints.keep_latest,
+        writer.check,
+    )
+    with ThreadPoolExecutor(1) as aside:
+        # Hashing leaves Python's lock, so the bytes of the state are checked while weights load.
+        start = aside.submit(_start, context, plan, checkpoints, writer) if dist.is_main() else None
         model = load_model(
             model_folder(context),
             context.run.training,
             plan.engine.weight_type,
             plan.attention.kernel,
         )
+        resume = from_main(lambda: start.result() if start else None)
 
-        plan = replace(plan, schedule=_with_flops(plan, model))
-        log = TrainingLog(plan.arm_dir, plan.schedule, context.progress)
-        writer = Writer(plan.arm_dir)
-        checkpoints = Checkpoints(
-            plan.arm_dir / "checkpoints",
-            context.digest,
-            context.run.training.checkpoints.keep_latest,
-            writer.check,
-        )
-        from_main(writer.claim)
-        resume = from_main(lambda: _checked_start(context, plan, model, checkpoints, log))
-        surroundings = _surroundings(context, plan, checkpoints, log, stop)
-        loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
-        try:
-            loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
-            loop.finish_saves()
-        finally:
-            loop.settle()
-        _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
+    plan = replace(plan, schedule=_with_flops(plan, model))
+    log = TrainingLog(plan.arm_dir, plan.schedule, context.progress, sinks=sinks)
+    from_main(lambda: _refuse_what_does_not_fit(context, plan, model, checkpoints))
+    if dist.is_main():
+        log.begin(resume.step if resume else 0)
+    surroundings = _surroundings(context, plan, checkpoints, log, stop)
+    loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
+    try:
+        loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+        loop.finish_saves()
+    finally:
+        loop.settle()
+    _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
 
-        context.progress.enter(Phase.EXPORTING)
-        parameters = export_model(loop, context.run.training, model_folder(context), out)
-        from_main(writer.check)
-        summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
-        if dist.is_main():
-            write_card(out, _made(context, summary))
-    if torch_dist.is_initialized():
-        torch_dist.destroy_process_group()
-    return summary if dist.is_main() else {}
+    context.progress.enter(Phase.EXPORTING)
+    parameters = export_model(loop, context.run.training, model_folder(context), out)
+    from_main(writer.check)
+    summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
+    if dist.is_main():
+        write_card(out, _made(context, summary))
+    return summary
+
+
+def _sinks(context: StageContext, plan: Plan) -> Sinks:
+    run = context.run
+    told = Told(
+        run=run.run,
+        arm=ARMS[context.stage],
+        digest=context.digest,
+        folder=plan.arm_dir,
+        settings=run.training.model_dump(mode="json"),
+    )
+    return Sinks(run.reporting, told, context.progress)
 
 
 def _made(context: StageContext, summary: dict[str, Json]) -> Made:
@@ -190,20 +218,16 @@ def _laid_out(
     return Layout(attention.packed, budget, regroups=not attention.packed and not shards), split
 
 
-def _checked_start(
-    context: StageContext,
-    plan: Plan,
-    model: Any,
-    checkpoints: Checkpoints,
-    log: TrainingLog,
+def _start(
+    context: StageContext, plan: Plan, checkpoints: Checkpoints, writer: Writer
 ) -> Checkpoint | None:
-    """Check data, disk and memory, and return the checkpoint to go on from; main process only."""
-    training = context.run.training
+    """Claim the folder, check the data, and return the checkpoint to go on from."""
+    writer.claim()
     plan.store.verify()
     checkpoints.folder.mkdir(parents=True, exist_ok=True)
     checkpoints.clean()
     if checkpoints.archive_foreign(context.workspace):
-        context.workspace.archive(log.path)
+        context.workspace.archive(plan.arm_dir / METRICS)
         context.progress.note("The settings changed: earlier checkpoints went to archive/.")
     resume, notes = checkpoints.newest_verified()
     for note in notes:
@@ -216,15 +240,20 @@ def _checked_start(
                 f"It was saved by {resume.facts.get('engine')}; {plan.engine.kind} go on with it, "
                 "with the same rows in each step."
             )
-    log.begin(resume.step if resume else 0)
+    return resume
 
+
+def _refuse_what_does_not_fit(
+    context: StageContext, plan: Plan, model: Any, checkpoints: Checkpoints
+) -> None:
+    """Say what this training needs of disk and memory; too small a disk is an error."""
+    training = context.run.training
     context.progress.note(plan.attention.sentence)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
     memory = _memory(context, plan, model).sentence
     free = shown(free_memory())
     context.progress.note(f"Needs {disk}; {memory}; {free} of main memory free.")
-    return resume
 
 
 def _memory(context: StageContext, plan: Plan, model: Any) -> MemoryEstimate:
