@@ -119,3 +119,39 @@ def test_long_notes_are_cut_between_characters(server, tell):
     note = server.created[0]["note"]
     assert len(note.encode()) <= NOTE_BYTES
     assert set(note) == {"ä"}
+
+
+def test_noted_events_are_written_in_order_when_there_is_time(server, clock):
+    recorder = Recorder(server, "pod-1", clock)
+    urgent = asyncio.Event()
+
+    async def noted_while_busy():
+        writing = asyncio.create_task(recorder.write(urgent.wait))
+        for text in ("one", "two"):
+            recorder.note(RUN, Event("Normal", Reason.RUNNING, text))
+        await asyncio.sleep(0.01)
+        before = len(server.created)
+        urgent.set()
+        await asyncio.sleep(0.01)
+        recorder.note(RUN, Event("Normal", Reason.RUNNING, "three"))
+        await asyncio.sleep(0.01)
+        writing.cancel()
+        return before
+
+    assert asyncio.run(noted_while_busy()) == 0
+    assert [one["note"] for one in server.created] == ["one", "two", "three"]
+
+
+def test_an_event_keeps_the_time_at_which_it_was_noted(server, clock):
+    recorder = Recorder(server, "pod-1", clock)
+    noted_at = clock.now.strftime("%Y-%m-%dT%H:%M:%S")
+    recorder.note(RUN, Event("Normal", Reason.RUNNING, "It runs."))
+    clock.now += timedelta(seconds=50)
+
+    async def written():
+        writing = asyncio.create_task(recorder.write(lambda: asyncio.sleep(0)))
+        await asyncio.sleep(0.01)
+        writing.cancel()
+
+    asyncio.run(written())
+    assert server.created[0]["eventTime"].startswith(noted_at)

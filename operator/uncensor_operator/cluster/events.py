@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,8 @@ from uncensor_operator.telemetry import WRITES
 LOG = logging.getLogger(__name__)
 NOTE_BYTES = 1024
 REMEMBERED = 4096
+# Events that wait to be written; beyond it the oldest are dropped.
+WAITING = 10_000
 # The same event within this time is counted, not repeated; Kubernetes keeps events for an hour.
 SERIES = timedelta(minutes=30)
 # A run that fails in a loop does not flood the namespace.
@@ -52,10 +55,28 @@ class Recorder:
         self._clock = clock
         self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._waiting: deque[tuple[Mapping[str, Any], Event, datetime]] = deque(maxlen=WAITING)
+        self._any = asyncio.Event()
 
-    async def record(self, about: Mapping[str, Any], event: Event) -> None:
+    def note(self, about: Mapping[str, Any], event: Event) -> None:
+        """Have an event written when there is time: what moves runs does not wait for words."""
+        self._waiting.append((about, event, self._clock()))
+        self._any.set()
+
+    async def write(self, has_time: Callable[[], Awaitable[None]]) -> None:
+        """Write what was noted, for ever; `has_time` returns when nothing else is more urgent."""
+        while True:
+            await self._any.wait()
+            while self._waiting:
+                await has_time()
+                await self.record(*self._waiting.popleft())
+            self._any.clear()
+
+    async def record(
+        self, about: Mapping[str, Any], event: Event, at: datetime | None = None
+    ) -> None:
         """Write an event about an object, or count the one that says the same."""
-        now = self._clock()
+        now = at or self._clock()
         uid = about["metadata"]["uid"]
         mark = (uid, event.reason, hashlib.sha256(event.message.encode()).hexdigest())
         known = self._told.get(mark)

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from uncensor_operator.api.objects import training_of
 from uncensor_operator.api.v1alpha1 import Status, UncensorTraining
 from uncensor_operator.cluster.client import FORBIDDEN, ApiError, Client
+from uncensor_operator.cluster.eventbook import EventBook
 from uncensor_operator.cluster.logs import LogBook
 from uncensor_operator.cluster.resources import (
     CLAIMS,
     CONFIG_MAPS,
-    CORE_EVENTS,
     JOBS,
     NODES,
     PODS,
@@ -29,7 +29,6 @@ from uncensor_operator.errors import SpecError
 from uncensor_operator.plan.attempts import OVERTIME
 from uncensor_operator.plan.naming import claim_name
 from uncensor_operator.plan.pods import Pod, pod_of
-from uncensor_operator.plan.times import read_time
 from uncensor_operator.plan.world import (
     Child,
     Claim,
@@ -51,6 +50,7 @@ class Observer:
         self._client = client
         self._store = store
         self._logs = logs
+        self._events = EventBook(client)
 
     async def look(self, key: Key) -> World | None:
         """Return everything about a run; None when there is no such run (any more).
@@ -152,31 +152,8 @@ class Observer:
             wanted += [("Pod", pod.name) for pod in one.pods if _hesitates(pod, now)]
         found: list[WarningEvent] = []
         for kind, name in wanted:
-            found += await self._events(key.namespace, kind, name)
+            found += await self._events.about(key.namespace, f"{kind}/{name}")
         return tuple(found)
-
-    async def _events(self, namespace: str, kind: str, name: str) -> list[WarningEvent]:
-        selector = f"type=Warning,involvedObject.kind={kind},involvedObject.name={name}"
-        try:
-            raws = await self._client.list(CORE_EVENTS, namespace, fieldSelector=selector)
-        except ApiError as error:
-            if error.code == FORBIDDEN:
-                return []
-            raise
-        found = [
-            WarningEvent(
-                f"{kind}/{name}",
-                raw.get("reason", ""),
-                raw.get("message", ""),
-                read_time(
-                    raw.get("lastTimestamp")
-                    or raw.get("eventTime")
-                    or raw["metadata"]["creationTimestamp"]
-                ),
-            )
-            for raw in raws
-        ]
-        return sorted(found, key=lambda one: one.seen_at or datetime.min.replace(tzinfo=UTC))
 
     async def _absent_nodes(
         self, children: Iterable[Child], strangers: Iterable[Pod], now: datetime

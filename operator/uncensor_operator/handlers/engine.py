@@ -36,6 +36,7 @@ LOOP_PATIENCE = 60.0
 LOOP_TICK = 1.0
 WORKER_PATIENCE = 300.0
 LOG_READS_A_SECOND = 25.0
+BUSY_SECONDS = 0.5
 
 
 class Engine:
@@ -56,10 +57,11 @@ class Engine:
         self._store = Store()
         self._queue = WorkQueue()
         self._logs = LogBook(client)
+        self._recorder = Recorder(client, instance)
         self._reconciler = Reconciler(
             Observer(client, self._store, self._logs),
             Executor(client, self._store),
-            Recorder(client, instance),
+            self._recorder,
             settings,
         )
 
@@ -75,6 +77,7 @@ class Engine:
             "watching": self._watch(),
             "resync": self._resync(),
             "logs": self._read_logs(),
+            "events": self._recorder.write(self._has_time),
             "census": self._census(),
             **{f"worker-{n}": self._work() for n in range(self._settings.engine.workers)},
         }
@@ -219,12 +222,16 @@ class Engine:
             )
             for key, pod in speaking:
                 await asyncio.sleep(round_seconds / len(speaking))
-                if self._queue.overdue > self._settings.engine.workers:
-                    continue  # progress is for people to look at; what moves runs goes first
+                await self._has_time()
                 if await self._logs.read(key.namespace, pod.name, pod.uid):
                     self._queue.add(key)
             if not speaking:
                 await asyncio.sleep(round_seconds)
+
+    async def _has_time(self) -> None:
+        """Return when workers keep up: what moves runs goes before what people look at."""
+        while self._queue.overdue > self._settings.engine.workers:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(BUSY_SECONDS)
 
     def _pods(self) -> tuple[set[str], list[tuple[Key, Pod]]]:
         """Return the uids of all pods, and those whose log says something now."""

@@ -83,7 +83,7 @@ class Reconciler:
         written = await self._executor.write_status(world.manifest, wanted.status)
         if not written:
             return wanted.again_in
-        await self._tell(world, wanted.events)
+        self._tell(world, wanted.events)
         # What follows from what was just written down: a child is deleted after its judgement.
         return 0.0
 
@@ -91,11 +91,11 @@ class Reconciler:
         """The plan when a step was refused: what was learnt is kept, and people read why."""
         return replace(plan(replace(world, refused=obstacle), self._settings), again_in=again_in)
 
-    async def _tell(self, world: World, events: Sequence[Event]) -> None:
+    def _tell(self, world: World, events: Sequence[Event]) -> None:
         for event in events:
             LOG.info(
                 "%s/%s: %s: %s", world.namespace, world.name, event.reason.value, event.message
             )
             if event.type == "Warning":
                 RESTARTS.labels(event.reason.value).inc()
-            await self._recorder.record(world.manifest, event)
+            self._recorder.note(world.manifest, event)
