@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -25,12 +25,10 @@ from uncensor_operator.errors import UncensorError
 from uncensor_operator.telemetry import API_ERRORS, API_SECONDS
 
 Object = dict[str, Any]
-# Named here, because a method is named like the type.
-Objects = list[Object]
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-PAGE = 500
+PAGE = 200
 # A log comes through a node, which may be gone; the tail of a living one comes at once.
 LOG_SECONDS = 10.0
 NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE = 404, 409, 403, 422
@@ -75,12 +73,18 @@ class Client:
         self, resource: Resource, namespace: str | None, **parameters: str
     ) -> list[Object]:
         """Return all objects that a selection names."""
-        return await self._pages(resource, namespace, JSON, parameters)
+        return [raw async for raw in self.each(resource, namespace, **parameters)]
+
+    def each(
+        self, resource: Resource, namespace: str | None, **parameters: str
+    ) -> AsyncIterator[Object]:
+        """Yield all objects that a selection names; never more than a page of them is held."""
+        return self._pages(resource, namespace, JSON, parameters)
 
     async def uids(self, resource: Resource, namespace: str | None, **parameters: str) -> set[str]:
         """Return the identities of all objects that a selection names, without their contents."""
-        raws = await self._pages(resource, namespace, METADATA, parameters)
-        return {raw["metadata"]["uid"] for raw in raws}
+        raws = self._pages(resource, namespace, METADATA, parameters)
+        return {raw["metadata"]["uid"] async for raw in raws}
 
     async def _pages(
         self,
@@ -88,16 +92,16 @@ class Client:
         namespace: str | None,
         kind: str,
         parameters: Mapping[str, str],
-    ) -> Objects:
-        found: Objects = []
+    ) -> AsyncIterator[Object]:
         query = {"limit": str(PAGE), **parameters}
         while True:
             path = f"{resource.path(namespace)}?{urlencode(query)}"
             page = await self._json("GET", resource, path, kind=kind)
-            found += page.get("items") or []  # an empty list of metadata is null
+            for raw in page.get("items") or ():  # an empty list of metadata is null
+                yield raw
             token = page.get("metadata", {}).get("continue")
             if not token:
-                return found
+                return
             query["continue"] = token
 
     async def create(self, resource: Resource, body: Mapping[str, Any]) -> Object:

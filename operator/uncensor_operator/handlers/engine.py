@@ -87,18 +87,19 @@ class Engine:
         """List everything once, so that no pass takes a part for absent that is only unseen."""
         for resource in (*WATCHED, RUNS):
             for namespace in self._namespaces():
-                for raw in await self._listed(resource, namespace):
-                    raw.setdefault("kind", resource.kind)
-                    raw.setdefault("apiVersion", resource.version)
-                    self._store.put(resource, raw)
+                await self._list(resource, namespace)
         for key in self._store.known():
             self._queue.add(key)
         LOG.info("%d runs", len(self._store.known()))
 
-    async def _listed(self, resource: Resource, namespace: str | None) -> list[dict[str, Any]]:
+    async def _list(self, resource: Resource, namespace: str | None) -> None:
         selection = {} if resource is RUNS else {"labelSelector": SELECTOR}
         try:
-            return await self._client.list(resource, namespace, **selection)
+            # One by one: the store keeps a small part of each, and thousands may come.
+            async for raw in self._client.each(resource, namespace, **selection):
+                raw.setdefault("kind", resource.kind)
+                raw.setdefault("apiVersion", resource.version)
+                self._store.put(resource, raw)
         except ApiError as error:
             if error.code == NOT_FOUND:
                 LOG.error(  # noqa: TRY400 - a missing CRD is no fault with a trace

@@ -62,7 +62,7 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     found.watching.server_timeout = 300
     found.watching.client_timeout = 330
     found.watching.connect_timeout = 10
-    found.watching.chunk_size = 250
+    found.watching.chunk_size = 100
     found.networking.request_timeout = settings.engine.request_seconds
     found.networking.connect_timeout = 5
     found.execution.max_workers = 4
