@@ -110,7 +110,7 @@ def record(cluster: Cluster, first: list[float], pairs: list[Object]) -> Object:
             "pod Succeeded -> next child": spread(each("from pod")),
             "Job Complete or PyTorchJob Succeeded -> next child": spread(each("from child")),
             "last act of the process -> next child": spread(each("from process")),
-            "train stage: child before it over -> status says Succeeded": spread(ours),
+            "train stage: pod before it Succeeded -> status says Succeeded": spread(ours),
             "the same PyTorchJob by hand: create answered -> Succeeded": spread(theirs),
             "overhead of a training, pair by pair": spread(overhead),
             "whole run: create answered -> train Succeeded in the status": spread(each("run")),
@@ -163,7 +163,7 @@ def one_pair(space: RunNamespace, diary: Diary, number: int) -> dict[str, Any]:
     found = {
         "first": [diary.wait("created", f"{name}-fetch-1") - answered],
         "run": [done - answered],
-        "training": [done - diary.wait("complete", f"{name}-prepare-1")],
+        "training": [done - diary.wait("pod over", f"{name}-prepare-1")],
         **gaps(space, diary, name),
     }
     quiet(space, name)

@@ -53,10 +53,10 @@ def a_cluster(what: str, shape: Shape) -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
-def an_operator(cluster: Cluster) -> Iterator[Outside]:
-    """The operator as a process, with the chart's rights, defaults, and small pods."""
+def an_operator(cluster: Cluster, given: Object | None = None) -> Iterator[Outside]:
+    """The operator as a process, with the chart's rights and defaults; else `given` settings."""
     with tempfile.TemporaryDirectory(prefix="bench-operator-") as folder:
-        operator = Outside(cluster, Path(folder), settings())
+        operator = Outside(cluster, Path(folder), given or settings())
         try:
             yield operator.start()
         finally:

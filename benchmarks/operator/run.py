@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("latency", "idle", "scale", "peer"))
+    parser.add_argument("what", choices=("latency", "idle", "scale", "peer", "recovery"))
     parser.add_argument(
         "--number", type=int, help="runs or jobs (idle: finished runs); each has its own default"
     )

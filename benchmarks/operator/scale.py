@@ -73,6 +73,7 @@ def created_at_once(cluster: Cluster, operator: Outside, names: list[str]) -> Ob
     say(f"first children after {max(children.values()) - began:.1f} s")
     at_first = cost.cpu_seconds - cpu
     wait_until("every first pod", lambda: len(pods) == len(names), 300)
+    wait_until("every run at work", lambda: at_work(cluster) == len(names), 300, 3)
     operator.wait_idle(5, 300)
     return {
         "runs": len(names),
@@ -91,6 +92,13 @@ def created_at_once(cluster: Cluster, operator: Outside, names: list[str]) -> Ob
         "megabytes": {"rss": round(cost.megabytes, 1), "peak": round(cost.peak_megabytes, 1)},
         "limits": {"all have their first child": 60, "peak": 250, "idle again": 15},
     }
+
+
+def at_work(cluster: Cluster) -> int:
+    """Runs of which the status says that their stage runs: the storm is over once all do."""
+    runs = cluster.api.items(runs_path(NAMESPACE))
+    stages = [stage for raw in runs for stage in raw.get("status", {}).get("stages", ())]
+    return sum(stage["state"] == "Running" for stage in stages)
 
 
 def mean_request(operator: Outside) -> float:

@@ -19,7 +19,7 @@ from uncensor_trainer.runfile import RunFile
 from uncensor_trainer.stages import train
 from uncensor_trainer.workspace import Workspace, read_lines
 
-CLASSES = ("refusal", "moralise", "capability", "disclaimer", "placeholder", "identity")
+CLASSES = ("refusal", "partial", "moralise", "capability", "disclaimer", "placeholder", "identity")
 
 
 def run_file(one: Job, workspace: Path) -> RunFile:

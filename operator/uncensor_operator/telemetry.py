@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
@@ -88,8 +89,8 @@ async def serve(pulse: Pulse, port: int) -> web.AppRunner:
     app.add_routes(
         [
             web.get("/metrics", _metrics),
-            web.get("/healthz", lambda _: _health(pulse)),
-            web.get("/readyz", lambda _: _readiness(pulse)),
+            web.get("/healthz", partial(_health, pulse)),
+            web.get("/readyz", partial(_readiness, pulse)),
         ]
     )
     runner = web.AppRunner(app, access_log=None)
@@ -102,7 +103,7 @@ async def _metrics(_: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _health(pulse: Pulse) -> web.Response:
+async def _health(pulse: Pulse, _: web.Request) -> web.Response:
     dead = pulse.dead()
     if not dead:
         return web.Response(text="ok\n")
@@ -110,7 +111,7 @@ async def _health(pulse: Pulse) -> web.Response:
     return web.Response(status=503, text="\n".join(lines) + "\n")
 
 
-async def _readiness(pulse: Pulse) -> web.Response:
+async def _readiness(pulse: Pulse, _: web.Request) -> web.Response:
     if pulse.ready and not pulse.dead():
         return web.Response(text="ok\n")
     return web.Response(status=503, text="not ready\n")

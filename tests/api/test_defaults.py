@@ -31,6 +31,8 @@ training:
   precision: bf16
   gradientCheckpointing: true
   packing: auto
+  torchCompile: false
+  ligerKernels: false
   seed: 42
   deepspeed: {stage: 3, offload: none}
   checkpoints: {everySteps: 800, everyMinutes: 30, keepLatest: 3}

@@ -1,5 +1,6 @@
 """Progress as the log tells it; broken lines tell nothing and do no harm."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -8,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from uncensor_operator.api.status import Progress
-from uncensor_operator.cluster.logs import understood
+from uncensor_operator.cluster.client import ApiError
+from uncensor_operator.cluster.logs import LogBook, understood
 from uncensor_operator.plan.following import progress_of
 from uncensor_operator.plan.world import LiveProgress
 
@@ -107,3 +109,52 @@ def test_a_beating_heart_alone_is_no_step_in_training():
     before = LiveProgress("p", step=9)
 
     assert understood(before, f"2026-01-01T12:00:30.5Z {line}") == before
+
+
+class OneLog:
+    """A client of which the log can be read, or not."""
+
+    def __init__(self):
+        self.text = None
+        self.reads = 0
+
+    async def log(self, *_, **__):
+        self.reads += 1
+        if self.text is None:
+            raise ApiError(500, "InternalError", "The node does not answer.")
+        return self.text
+
+
+def test_a_log_that_cannot_be_read_is_asked_for_less_and_less_often():
+    client, now = OneLog(), [0.0]
+    book = LogBook(client, lambda: now[0])
+    asked = []
+    for second in range(200):
+        now[0] = float(second)
+        before = client.reads
+        asyncio.run(book.read("ns", "p", "u"))
+        asked += [second] * (client.reads - before)
+    assert asked == [0, 5, 15, 35, 75, 135, 195]
+
+
+def test_the_last_words_are_read_in_a_pause_too_and_end_it():
+    client = OneLog()
+    book = LogBook(client, lambda: 0.0)
+    assert not asyncio.run(book.read("ns", "p", "u"))
+    client.text = line(event="progress", step=5, total=10)
+    assert not asyncio.run(book.read("ns", "p", "u"))
+    assert asyncio.run(book.read("ns", "p", "u", now=True))
+    assert book.of("u").step == 5
+    client.text = line(event="progress", step=6, total=10)
+    assert asyncio.run(book.read("ns", "p", "u"))
+
+
+def test_pods_that_are_gone_are_forgotten():
+    client = OneLog()
+    book = LogBook(client, lambda: 0.0)
+    asyncio.run(book.read("ns", "p", "u"))
+    book.forget({"other"})
+    client.text = line(event="progress", step=5, total=10)
+    assert asyncio.run(book.read("ns", "p", "u"))
+    book.forget(set())
+    assert book.of("u") is None

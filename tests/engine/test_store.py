@@ -46,6 +46,26 @@ def test_an_older_version_never_replaces_a_newer_one(resource):
     assert store.part(KEY, resource, "r")["state"] == "newer"
 
 
+@pytest.mark.parametrize("resource", [RUNS, JOBS], ids=lambda one: one.kind)
+def test_the_echo_of_a_version_that_is_known_is_no_news(resource):
+    store = Store()
+    assert store.put(resource, an_object(10)) == KEY
+    assert store.put(resource, an_object(10)) is None
+
+
+def test_versions_that_are_no_numbers_are_always_news():
+    store = Store()
+    assert [store.put(JOBS, an_object("abc")) for _ in range(2)] == [KEY, KEY]
+
+
+def test_a_run_is_new_until_a_pass_has_written_its_status():
+    store = Store()
+    store.put(RUNS, an_object(1, status={"observedGeneration": -1}))
+    assert store.is_new(KEY)
+    store.put(RUNS, an_object(2, status={"startedAt": "2026-01-01T00:00:00Z"}))
+    assert not store.is_new(KEY)
+
+
 def test_a_late_event_of_a_predecessor_does_not_replace_its_successor():
     store = Store()
     store.put(RUNS, an_object(20, uid="second"))

@@ -53,6 +53,21 @@ def test_the_earliest_comes_first(queue, clock):
     assert [taken(queue), taken(queue)] == [B, A]
 
 
+def test_a_run_that_nobody_has_seen_goes_ahead_of_others_that_are_due(queue, clock):
+    queue.add(A, 2)
+    clock.now += 10
+    queue.add(B, ahead=True)
+    assert queue.overdue == 2
+    assert [taken(queue), taken(queue), taken(queue)] == [B, A, None]
+
+
+def test_a_delay_holds_a_run_back_and_does_not_count_as_overdue(queue, clock):
+    queue.add(A, 5)
+    assert queue.overdue == 0
+    clock.now += 5
+    assert queue.overdue == 1
+
+
 def test_nothing_comes_before_it_is_due(queue, clock):
     queue.add(A, 5)
     assert taken(queue) is None

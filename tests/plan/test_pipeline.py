@@ -100,6 +100,10 @@ CHANGES = {
     ),
     "gradient checkpointing": ({"training": TrainingSettings(gradient_checkpointing=False)}, []),
     "packing": ({"training": TrainingSettings(packing="off")}, []),
+    "joined kernels": (
+        {"training": TrainingSettings(torch_compile=True, liger_kernels=True)},
+        [],
+    ),
     "a control arm": (
         {"training": TrainingSettings(control=True)},
         ["prepare", "probe", "evaluate", "report"],

@@ -10,6 +10,7 @@ import copy
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from uncensor_operator.api.v1alpha1 import Status
 from uncensor_operator.cluster.execute import difference
 from uncensor_operator.errors import SpecError
 from uncensor_operator.plan.outcome import Create, Delete, Event, Patch, Plan
+from uncensor_operator.plan.placement import Obstacle
 from uncensor_operator.plan.pods import pod_of
 from uncensor_operator.plan.reconcile import plan
 from uncensor_operator.plan.world import (
@@ -134,6 +136,14 @@ class Simulation:
                 self.writes += 1
         self.again_in = wanted.again_in
         return wanted
+
+    def refuse(self, obstacle: Obstacle, done: int = 0) -> Plan:
+        """One pass of which the API server refuses all steps after the first `done`."""
+        world = self.world()
+        self.carry(plan(world, self.settings), crash_after=done)
+        wanted = plan(replace(world, refused=obstacle), self.settings)
+        assert not wanted.steps
+        return self.carry(wanted)
 
     def settle(self, limit: int = 20) -> Simulation:
         """Passes until one changes nothing; a run that never rests fails the test."""

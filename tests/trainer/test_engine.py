@@ -1,8 +1,18 @@
+import os
+import warnings
+
 import pytest
 
 from support.tiny import run_file
 from uncensor_trainer.data.batches import RankBatches
-from uncensor_trainer.engine import Split, choose_engine, deepspeed_config, split_batch
+from uncensor_trainer.engine import (
+    Split,
+    choose_engine,
+    deepspeed_config,
+    flight_recorder,
+    prepare_process,
+    split_batch,
+)
 from uncensor_trainer.exits import InvalidInput
 
 
@@ -59,11 +69,32 @@ def test_processes_handle_rows_of_neighbouring_lengths_at_the_same_time():
 
 
 @pytest.mark.parametrize(
-    ("processes", "gpu", "deepspeed"), [(1, False, False), (2, False, True), (1, True, True)]
+    ("processes", "gpu", "settings", "deepspeed"),
+    [
+        pytest.param(1, False, {}, False, id="a CPU alone"),
+        pytest.param(2, False, {}, True, id="two CPU processes"),
+        pytest.param(1, True, {}, False, id="a GPU alone"),
+        pytest.param(2, True, {}, True, id="two GPUs"),
+        pytest.param(1, True, {"precision": "fp16"}, True, id="a GPU that scales"),
+        pytest.param(1, True, {"method": "lora"}, True, id="a GPU with frozen weights"),
+        pytest.param(1, True, {"deepspeed": {"offload": "all"}}, True, id="a GPU that offloads"),
+    ],
 )
-def test_deepspeed_runs_where_there_is_something_to_shard(tmp_path, processes, gpu, deepspeed):
-    engine = choose_engine(a_run(tmp_path).training, Split(1, 1, processes), gpu=gpu)
+def test_deepspeed_runs_where_it_saves_something(tmp_path, processes, gpu, settings, deepspeed):
+    training = a_run(tmp_path, **{"precision": "bf16", **settings}).training
+    engine = choose_engine(training, Split(1, 1, processes), gpu=gpu)
     assert (engine.deepspeed is not None) == deepspeed
+
+
+def test_a_gpu_alone_is_no_member_of_a_group(tmp_path, monkeypatch):
+    """torchrun says LOCAL_RANK to a lone process too, and a wrapper for many would follow."""
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(warnings, "filterwarnings", lambda *_, **__: None)
+    for name in flight_recorder(tmp_path):
+        monkeypatch.setenv(name, "")
+    training = a_run(tmp_path, precision="bf16").training
+    prepare_process(choose_engine(training, Split(1, 1, 1), gpu=True), tmp_path)
+    assert "LOCAL_RANK" not in os.environ
 
 
 def test_deepspeed_is_told_every_number_and_no_optimizer(tmp_path):

@@ -9,6 +9,7 @@ from support.tiny import tiny_model
 from uncensor_trainer.data.batches import dealt, flat, neighbours
 from uncensor_trainer.data.layout import (
     TOKENS_A_PASS_COSTS,
+    TOKENS_A_PASS_COSTS_ON_GPU,
     Layout,
     fewest_micro_batches,
     groups,
@@ -68,6 +69,12 @@ def test_rows_of_one_length_stay_together():
 def test_a_long_row_stands_alone_when_padding_to_it_costs_more_than_a_pass():
     few, many = TOKENS_A_PASS_COSTS // 4, TOKENS_A_PASS_COSTS * 10
     assert groups(np.array([few, few, many]), 10**6) == [range(2), range(2, 3)]
+
+
+def test_where_a_pass_costs_much_padding_is_cheaper():
+    lengths = np.array([50, 200, 900])
+    assert groups(lengths, 10**6) == [range(1), range(1, 2), range(2, 3)]
+    assert groups(lengths, 10**6, pass_cost=TOKENS_A_PASS_COSTS_ON_GPU) == [range(3)]
 
 
 def test_a_little_padding_is_cheaper_than_a_pass():
@@ -138,7 +145,8 @@ def test_no_row_sees_another(model, layout, checkpointing):
 def test_the_test_above_would_see_contamination(model):
     batch = a_batch()
     wanted, _ = loss_and_gradients(model, row_by_row(batch))
-    blind = {**batch, "position_ids": torch.arange(sum(RAGGED))[None]}
+    [packed] = LAYOUTS["packed"].passes(batch)
+    blind = {**packed, "position_ids": torch.arange(sum(RAGGED))[None]}
     found, _ = loss_and_gradients(model, [blind])
     assert abs(found - wanted) > 20 * 1e-6 * wanted
 

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from transformers import TrainingArguments
 
 from support.tiny import run_file
 from uncensor_trainer.engine import Split, choose_engine
@@ -49,3 +50,10 @@ def test_an_unknown_schedule_is_told_with_the_known_ones(tmp_path):
     engine = choose_engine(training, Split(1, 1, 1), gpu=False)
     with pytest.raises(InvalidInput, match=r"'slanted' is not known.*cosine"):
         training_arguments(training, engine, 1, tmp_path)
+
+
+def test_a_process_alone_keeps_to_one_of_several_gpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda _: 4))
+    training = run_file(tmp_path, tmp_path).training
+    engine = choose_engine(training, Split(1, 1, 1), gpu=False)
+    assert training_arguments(training, engine, 1, tmp_path)._n_gpu == 1

@@ -78,6 +78,13 @@ def test_logits_do_not_grow_with_the_batch(tmp_path):
     assert large.logits == LOGITS_AT_ONCE * FULL * LOGIT_COPIES + 32_000 * 4096 * FULL
 
 
+def test_a_gpu_alone_holds_narrow_copies_of_its_weights_and_more_logits(tmp_path):
+    training = settings(tmp_path)
+    on_cpu, on_gpu = (memory_of(replace(ALONE, gpu=gpu), training) for gpu in (False, True))
+    assert on_gpu.weights - on_cpu.weights == 2 * ALONE.parameters
+    assert on_gpu.logits > on_cpu.logits
+
+
 def test_adapters_have_small_gradients_but_the_whole_model_stays(tmp_path):
     training = settings(tmp_path, method="lora", lora={"rank": 16}, deepspeed={"stage": 0})
     load = replace(SEVEN_B, trainable=adapter_parameters(4096, 32, training))

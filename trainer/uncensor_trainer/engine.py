@@ -19,6 +19,7 @@ import torch
 from transformers.utils import logging
 
 from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.memory import needs_deepspeed
 from uncensor_trainer.runfile import RunFile, TrainingSettings
 
 BUCKET_ELEMENTS = 50_000_000  # 100 MB of bf16 a message; larger buckets cost memory on every GPU
@@ -69,6 +70,11 @@ class Engine:
     deepspeed: dict[str, Any] | None
     weight_type: torch.dtype
 
+    @property
+    def compute_type(self) -> torch.dtype:
+        """Number format of the computation, as torch names it."""
+        return _PRECISIONS[self.computes]
+
 
 def split_batch(run: RunFile, processes: int) -> Split:
     """Divide the run's global batch among the processes there are now.
@@ -94,7 +100,7 @@ def split_batch(run: RunFile, processes: int) -> Split:
 
 
 def choose_engine(training: TrainingSettings, split: Split, *, gpu: bool) -> Engine:
-    """Return who runs the steps; one process without a GPU needs no sharding.
+    """Return who runs the steps; one process alone needs no sharding.
 
     Raises:
         InvalidInput: fp16 without a GPU.
@@ -103,7 +109,7 @@ def choose_engine(training: TrainingSettings, split: Split, *, gpu: bool) -> Eng
         raise InvalidInput(
             "training.precision fp16 needs a GPU, and there is none. Use bf16 or fp32."
         )
-    deepspeed = split.processes > 1 or gpu
+    deepspeed = needs_deepspeed(training, split.processes, gpu=gpu)
     computes = training.precision if gpu else _quickest(training.precision)
     kind = f"{split.processes} processes with ZeRO stage {training.deepspeed.stage}"
     return Engine(
@@ -200,6 +206,10 @@ def prepare_process(engine: Engine, stacks: Path) -> None:
             os.environ.setdefault(name, value)
     if engine.deepspeed is not None:
         _prepare_deepspeed(gpu=engine.gpu)
+    else:
+        # torchrun starts a lone process like one of many; it would get a wrapper that averages
+        # gradients with nobody.
+        os.environ.pop("LOCAL_RANK", None)
 
 
 def flight_recorder(stacks: Path) -> dict[str, str]:

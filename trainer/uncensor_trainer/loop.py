@@ -56,7 +56,7 @@ def training_arguments(
             f"training.schedule {training.schedule!r} is not known; choose one of: "
             f"{', '.join(schedules)}."
         )
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(arm_dir / "checkpoints"),
         max_steps=steps,
         per_device_train_batch_size=engine.split.micro_batch,
@@ -86,6 +86,9 @@ def training_arguments(
         log_level="error",
         log_level_replica="error",
     )
+    # A lone process uses one GPU; the Trainer would spread its rows over all that it sees.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from uncensor_trainer.data.tokenise import MASKED
-from uncensor_trainer.memory import LOGITS_AT_ONCE
+from uncensor_trainer.memory import logits_at_once
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ class LossHead:
 
     Args:
         model: a causal language model, with adapters or without; not the engine around it.
-        chunk_logits: logits that exist at once.
+        chunk_logits: logits that exist at once; None takes what suits the device.
     """
 
-    def __init__(self, model: Any, *, chunk_logits: int = LOGITS_AT_ONCE) -> None:
+    def __init__(self, model: Any, *, chunk_logits: int | None = None) -> None:
         self._head: Any = model.get_output_embeddings()
         self._neutral = list(_neutral_settings(model))
         self._tail = _tail(model)
@@ -122,7 +122,8 @@ class LossHead:
 
     def _losses(self, hidden_NH: Tensor, wanted_N: Tensor, each: bool) -> Tensor:
         weight, bias = self._head.weight, self._head.bias
-        work = Work(wanted_N, self._tail, max(1, self._chunk_logits // weight.shape[0]))
+        most = self._chunk_logits or logits_at_once(gpu=hidden_NH.is_cuda)
+        work = Work(wanted_N, self._tail, max(1, most // weight.shape[0]))
         if each:
             return _each_loss(hidden_NH, weight, bias, work)
         found: Tensor = _SummedLoss.apply(hidden_NH, weight, bias, work)  # type: ignore[no-untyped-call]

@@ -25,6 +25,8 @@ KEPT_VECTORS = 34
 # the gradient of its weights), and holds them three times: as they are, as probabilities, and as a
 # gradient in the type of the weights.
 LOGITS_AT_ONCE = 2**24
+# A GPU needs larger products to be busy (512 MiB as float32, ADR 25).
+LOGITS_AT_ONCE_ON_GPU = 2**27
 LOGIT_COPIES = 3
 # DeepSpeed gathers and reduces in buckets of this many numbers, two of each kind in flight.
 BUCKET = 50_000_000
@@ -45,6 +47,7 @@ class Load:
         processes: that share the work.
         deepspeed: whether DeepSpeed runs the steps; without it, plain torch does, alone.
         snapshot: whether saves copy the state to main memory and write it in the background.
+        gpu: whether it runs on a GPU.
     """
 
     parameters: int
@@ -56,6 +59,7 @@ class Load:
     processes: int
     deepspeed: bool
     snapshot: bool = False
+    gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,18 @@ class MemoryEstimate:
         return f"about {shown(self.total)} of memory a process ({parts})"
 
 
+def needs_deepspeed(training: TrainingSettings, processes: int, *, gpu: bool) -> bool:
+    """Tell whether DeepSpeed runs the steps: it shares state, offloads it, and scales for fp16.
+
+    A process alone has nothing to share; plain torch then computes the same without hooks and
+    buckets, and each goes on with the other's checkpoints (ADR 25). With adapters the frozen
+    weights are most of the memory, and DeepSpeed keeps them in 2 bytes instead of 4.
+    """
+    offloads = training.deepspeed.offload != "none"
+    narrow = training.precision == "fp16" or training.method == "lora"
+    return processes > 1 or (gpu and (offloads or narrow))
+
+
 def memory_of(load: Load, training: TrainingSettings) -> MemoryEstimate:
     """Return the estimate for a training."""
     sizes = _state_bytes(load, training)
@@ -112,17 +128,25 @@ def _state_bytes(load: Load, training: TrainingSettings) -> dict[str, int]:
     stage = training.deepspeed.stage if load.deepspeed else 0
     offload = training.deepspeed.offload if load.deepspeed else "none"
     share = {lowest: load.processes if stage >= lowest else 1 for lowest in (1, 2, 3)}
+    # Plain torch computes on a GPU with copies of the weights, made anew for each pass.
+    copies = 2 if load.gpu and not load.deepspeed and training.precision != "fp32" else 0
     return {
-        "weights": 0 if offload == "all" else load.parameters * width // share[3],
+        "weights": 0 if offload == "all" else load.parameters * (width + copies) // share[3],
         "gradients": load.trainable * width // share[2],
         "optimizer": 0 if offload != "none" else load.trainable * (master + MOMENTS) // share[1],
     }
 
 
 def _logit_bytes(load: Load, training: TrainingSettings) -> int:
-    at_once = min(load.tokens * load.vocabulary, LOGITS_AT_ONCE) * FULL * LOGIT_COPIES
+    most = logits_at_once(gpu=load.gpu)
+    at_once = min(load.tokens * load.vocabulary, most) * FULL * LOGIT_COPIES
     gradient = load.vocabulary * load.hidden * FULL if training.method == "full" else 0
     return at_once + gradient
+
+
+def logits_at_once(*, gpu: bool) -> int:
+    """Return how many logits the output layer works on at a time."""
+    return LOGITS_AT_ONCE_ON_GPU if gpu else LOGITS_AT_ONCE
 
 
 def _buffer_bytes(load: Load, training: TrainingSettings, computed: int) -> int:

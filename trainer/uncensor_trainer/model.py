@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from uncensor_trainer.efficiency import Work
 from uncensor_trainer.engine import Engine
@@ -36,6 +36,27 @@ def load_model(
     except ValueError:
         model.generation_config.do_sample = True
     return model if training.method == "full" else _with_adapters(model, training)
+
+
+def load_config(folder: Path) -> Any:
+    """Return transformers' configuration of the model in a folder.
+
+    Raises:
+        InvalidInput: there is none, or of a kind that is not known.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInput(f"The model in {folder} cannot be loaded: {error}") from error
+
+
+def narrow_stream(model: Any, dtype: torch.dtype) -> None:
+    """Let hidden values pass from layer to layer in the type of the computation.
+
+    With float32 weights the embeddings would make them float32 from layer to layer, twice as much
+    to move; DeepSpeed's weights make them narrow by themselves.
+    """
+    model.get_input_embeddings().register_forward_hook(lambda _, __, found: found.to(dtype))
 
 
 def load_base(folder: Path, dtype: torch.dtype, kernel: str | None = None) -> Any:
@@ -100,6 +121,7 @@ def load_of(model: Any, engine: Engine, *, tokens: int) -> Load:
         tokens=tokens,
         processes=engine.split.processes,
         deepspeed=engine.deepspeed is not None,
+        gpu=engine.gpu,
     )
 
 

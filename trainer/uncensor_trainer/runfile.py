@@ -162,6 +162,10 @@ class TrainingSettings(RunModel):
     gradient_checkpointing: bool = True
     packing: Literal["auto", "on", "off"] = "auto"
     """Several rows in one sequence; auto where a kernel keeps them apart for free."""
+    torch_compile: bool = False
+    """Generate kernels for the model's layers; GPUs only."""
+    liger_kernels: bool = False
+    """Kernels of the package liger-kernel instead of torch's; GPUs only."""
     seed: int = 42
     deepspeed: DeepSpeedSettings = DeepSpeedSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()

@@ -172,9 +172,16 @@ class Training(ApiModel):
     gradient_checkpointing: bool = True
     """Compute activations twice instead of keeping them: less memory, about a third slower."""
     packing: Literal["auto", "on", "off"] = "auto"
-    """Put several rows into one sequence; `auto` does so with FlashAttention, and else pads groups
-    of rows of like length. Put quotes around "on" and "off" in YAML: kubectl reads the bare words
-    as booleans."""
+    """Put several rows into one sequence; `auto` does so on GPUs whose torch has a kernel for it
+    (or with the package flash-attn), and else pads groups of rows of like length. Put quotes around
+    "on" and "off" in YAML: kubectl reads the bare words as booleans."""
+    torch_compile: bool = False
+    """On a GPU, generate kernels for the model's layers: quicker steps after a first one that
+    takes a minute. Needs a C compiler in the image, and deepspeed.stage 2 or lower with several
+    GPUs."""
+    liger_kernels: bool = False
+    """On a GPU, use the kernels of the package liger-kernel for norms, rotations and activations.
+    Needs the package and a C compiler in the image."""
     seed: int = Field(default=42, ge=0, le=2_147_483_647)
     """Start of every random choice: order of the rows, dropout, new weights."""
     deepspeed: DeepSpeed = DeepSpeed()

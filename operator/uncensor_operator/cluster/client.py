@@ -31,6 +31,8 @@ JSON = "application/json"
 MERGE = "application/merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 500
+# A log comes through a node, which may be gone; the tail of a living one comes at once.
+LOG_SECONDS = 10.0
 NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE = 404, 409, 403, 422
 
 
@@ -133,7 +135,9 @@ class Client:
             ApiError: there is none (yet), or it cannot be read.
         """
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{urlencode(parameters)}"
-        _, text = await self._request("GET", "pods/log", path, None, JSON)
+        _, text = await self._request(
+            "GET", "pods/log", path, None, JSON, seconds=min(LOG_SECONDS, self._seconds)
+        )
         return text
 
     async def answers(self) -> bool:
@@ -167,7 +171,14 @@ class Client:
         return value
 
     async def _request(
-        self, method: str, what: str, path: str, body: Mapping[str, Any] | None, kind: str
+        self,
+        method: str,
+        what: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        kind: str,
+        *,
+        seconds: float | None = None,
     ) -> tuple[int, str]:
         accept = kind if method == "GET" else JSON
         headers = {"Content-Type": kind, "Accept": f"{accept}, {JSON}, */*"}
@@ -179,7 +190,7 @@ class Client:
                 self._api.configuration.host + path,
                 headers,
                 body=body,
-                _request_timeout=aiohttp.ClientTimeout(total=self._seconds),
+                _request_timeout=aiohttp.ClientTimeout(total=seconds or self._seconds),
             )
             text = (await response.read()).decode(  # type: ignore[no-untyped-call]
                 errors="replace"

@@ -7,7 +7,8 @@ longer holds is remembered here, and after a restart the status still has it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,8 @@ from uncensor_operator.plan.world import LiveProgress
 
 TAIL_LINES = 40
 TAIL_BYTES = 65_536
+# A node that does not answer lets every read wait for its timeout: it is asked less often.
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 # Beyond it (infinity and what is no number too) nothing of a training can be.
 _LARGEST = 1e30
 _NUMBERS = {
@@ -32,16 +35,25 @@ _NUMBERS = {
 class LogBook:
     """The progress of every pod that was asked for lately."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
         self._known: dict[str, LiveProgress] = {}
+        # By pod: the pause after its last read, which failed, and when that is over.
+        self._pauses: dict[str, tuple[float, float]] = {}
 
     def of(self, uid: str) -> LiveProgress | None:
         """Return what is known about a pod."""
         return self._known.get(uid)
 
-    async def read(self, namespace: str, pod: str, uid: str) -> bool:
-        """Read the end of a pod's log; tell whether it says something new."""
+    async def read(self, namespace: str, pod: str, uid: str, *, now: bool = False) -> bool:
+        """Read the end of a pod's log; tell whether it says something new.
+
+        `now` reads also in the pause that follows a read which failed.
+        """
+        pause, until = self._pauses.get(uid, (FIRST_PAUSE / 2, 0.0))
+        if not now and self._clock() < until:
+            return False
         try:
             text = await self._client.log(
                 namespace,
@@ -52,7 +64,11 @@ class LogBook:
                 timestamps="true",
             )
         except ApiError:
-            return False  # not started yet, or gone with its node: the pod itself will tell
+            # Not started yet, or gone with its node: the pod itself will tell.
+            longer = min(LONGEST_PAUSE, 2 * pause)
+            self._pauses[uid] = (longer, self._clock() + longer)
+            return False
+        self._pauses.pop(uid, None)
         before = self._known.get(uid, LiveProgress(uid))
         after = understood(before, text)
         self._known[uid] = after
@@ -60,8 +76,9 @@ class LogBook:
 
     def forget(self, living: set[str]) -> None:
         """Drop what is known about pods that are gone."""
-        for uid in self._known.keys() - living:
-            del self._known[uid]
+        for known in (self._known, self._pauses):
+            for uid in known.keys() - living:
+                del known[uid]
 
 
 def understood(before: LiveProgress, text: str) -> LiveProgress:

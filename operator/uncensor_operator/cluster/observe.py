@@ -109,7 +109,7 @@ class Observer:
             found = await self._client.get(CLAIMS, key.namespace, existing)
             return claim_of(found, owner, ours=False) if found else None
         known = self._store.part(key, CLAIMS, claim_name(key.name))
-        if known is None:
+        if known is None and not self._store.is_new(key):
             # One that an administrator made, or that lost its labels, is as good.
             known = await self._client.get(CLAIMS, key.namespace, claim_name(key.name))
         return claim_of(known, owner, ours=True) if known else None
@@ -120,7 +120,7 @@ class Observer:
         for one in children:
             speaker = one.speaker
             if one.is_over and one.name not in judged and speaker and speaker.exit:
-                await self._logs.read(key.namespace, speaker.name, speaker.uid)
+                await self._logs.read(key.namespace, speaker.name, speaker.uid, now=True)
 
     def _progress(self, children: Iterable[Child]) -> dict[str, LiveProgress]:
         found = {}

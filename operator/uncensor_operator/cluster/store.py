@@ -60,7 +60,7 @@ class Store:
         metadata = raw["metadata"]
         place = self._parts[key]
         slot = (resource.kind, metadata["name"])
-        if _is_older(raw, place.get(slot)) or self._was_removed(resource, raw):
+        if not _is_news(raw, place.get(slot)) or self._was_removed(resource, raw):
             return None
         place[slot] = _slim(resource, raw)
         if resource is RUNS:
@@ -146,6 +146,10 @@ class Store:
             if kind == resource.kind
         }
 
+    def is_new(self, key: Key) -> bool:
+        """Tell whether no pass over this run has written anything yet."""
+        return not self._runs.get(key, {}).get("status", {}).get("startedAt")
+
     def known(self) -> tuple[Key, ...]:
         """Return every run that exists."""
         return tuple(self._runs)
@@ -177,12 +181,13 @@ def _slim(resource: Resource, raw: Object) -> Object:
     return slim
 
 
-def _is_older(raw: Object, known: Object | None) -> bool:
+def _is_news(raw: Object, known: Object | None) -> bool:
     """Versions of one kind are comparable numbers (documented since Kubernetes 1.35).
 
-    Also those of an object and of its successor under the same name.
+    Also those of an object and of its successor under the same name. The version that is known
+    comes again as the echo of our own write, and for every object when a watch begins anew.
     """
-    return known is not None and _version(raw) < _version(known)
+    return known is None or not _version(raw) or _version(raw) > _version(known)
 
 
 def _version(raw: Object) -> int:

@@ -114,7 +114,7 @@ class Engine:
         try:
             ours = asyncio.all_tasks()
             tasks = await kopf.spawn_tasks(
-                registry=registry(self._store, self._queue.add, self._heard),
+                registry=registry(self._store, self._mark_changed, self._heard),
                 settings=kopf_settings(self._settings),
                 standalone=True,
                 clusterwide=not namespaces,
@@ -127,6 +127,9 @@ class Engine:
         except Exception as error:
             # A list that is refused for good, a kind that is gone: a new process begins anew.
             raise UncensorError(f"The watches have ended: {error}") from error
+
+    def _mark_changed(self, key: Key) -> None:
+        self._queue.add(key, ahead=self._store.is_new(key))
 
     def _heard(self) -> None:
         self._pulse.beat("watch")
@@ -216,6 +219,8 @@ class Engine:
             )
             for key, pod in speaking:
                 await asyncio.sleep(round_seconds / len(speaking))
+                if self._queue.overdue > self._settings.engine.workers:
+                    continue  # progress is for people to look at; what moves runs goes first
                 if await self._logs.read(key.namespace, pod.name, pod.uid):
                     self._queue.add(key)
             if not speaking:

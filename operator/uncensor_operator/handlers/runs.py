@@ -25,6 +25,8 @@ from uncensor_operator.telemetry import RECONCILE_SECONDS, RESTARTS
 LOG = logging.getLogger(__name__)
 # A quota may be raised, a policy changed: what was refused is tried again so often.
 REFUSED_SECONDS = 20.0
+# An object that has our name, most often of a run that is just going away.
+TAKEN_SECONDS = 3.0
 
 
 class Reconciler:
@@ -69,18 +71,25 @@ class Reconciler:
         try:
             await self._executor.execute(key, world.uid, wanted.steps)
         except NotOursError as error:
-            wanted = _halted(world, Obstacle(Reason.WAITING_FOR_OLD_PODS, str(error)), 3.0)
+            taken = Obstacle(Reason.WAITING_FOR_OLD_PODS, str(error))
+            wanted = self._without_steps(world, taken, TAKEN_SECONDS)
         except ApiError as error:
             if not error.is_final or "being terminated" in str(error):
                 raise
             LOG.warning("refused", extra={"run": key, "error": str(error)})
-            wanted = _halted(world, refused(str(error)), REFUSED_SECONDS)
+            wanted = self._without_steps(world, refused(str(error)), REFUSED_SECONDS)
         if wanted.status is None:
             return wanted.again_in
         written = await self._executor.write_status(world.manifest, wanted.status)
-        if written:
-            await self._tell(world, wanted.events)
-        return wanted.again_in
+        if not written:
+            return wanted.again_in
+        await self._tell(world, wanted.events)
+        # What follows from what was just written down: a child is deleted after its judgement.
+        return 0.0
+
+    def _without_steps(self, world: World, obstacle: Obstacle, again_in: float) -> Plan:
+        """The plan when a step was refused: what was learnt is kept, and people read why."""
+        return replace(plan(replace(world, refused=obstacle), self._settings), again_in=again_in)
 
     async def _tell(self, world: World, events: Sequence[Event]) -> None:
         for event in events:
@@ -90,8 +99,3 @@ class Reconciler:
             if event.type == "Warning":
                 RESTARTS.labels(event.reason.value).inc()
             await self._recorder.record(world.manifest, event)
-
-
-def _halted(world: World, obstacle: Obstacle, again_in: float) -> Plan:
-    """The plan when a step was refused: nothing of it counts, and people read why."""
-    return replace(stuck(world, obstacle), again_in=again_in)

@@ -12,6 +12,8 @@ from uncensor_operator.telemetry import QUEUE_DEPTH, QUEUE_SECONDS
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 300.0
 JITTER = 0.25
+# Seconds by which a run that nobody has looked at yet goes before those that were.
+HEAD_START = 120.0
 
 
 class WorkQueue:
@@ -20,21 +22,31 @@ class WorkQueue:
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, Key]] = []
+        # (rank, due, key): the rank is the time that it is due, less a head start.
+        self._heap: list[tuple[float, float, Key]] = []
         self._at_work: set[Key] = set()
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
 
-    def add(self, key: Key, delay: float = 0.0) -> None:
-        """Have a run looked at after a delay in seconds, or sooner if it is due sooner already."""
+    @property
+    def overdue(self) -> int:
+        """Number of runs that are due and wait for a worker."""
+        now = self._clock()
+        return sum(due <= now for due in self._due.values())
+
+    def add(self, key: Key, delay: float = 0.0, *, ahead: bool = False) -> None:
+        """Have a run looked at after a delay in seconds, or sooner if it is due sooner already.
+
+        `ahead` lets it go before others that are due: people wait for the first sign of a run.
+        """
         due = self._clock() + max(0.0, delay)
         if key in self._at_work:
             self._again[key] = min(due, self._again.get(key, due))
             return
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
-            heapq.heappush(self._heap, (due, key))
+            heapq.heappush(self._heap, (due - HEAD_START if ahead else due, due, key))
             self._changed.set()
             QUEUE_DEPTH.set(len(self._due))
 
@@ -85,12 +97,12 @@ class WorkQueue:
 
     def _pop(self, now: float) -> Key | None:
         while self._heap and self._heap[0][0] <= now:
-            due, key = heapq.heappop(self._heap)
+            _, due, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:
                 del self._due[key]
                 QUEUE_DEPTH.set(len(self._due))
                 QUEUE_SECONDS.observe(max(0.0, now - due))
                 return key
-        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][1]:
             heapq.heappop(self._heap)
         return None

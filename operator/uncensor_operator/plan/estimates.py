@@ -12,7 +12,13 @@ import math
 from dataclasses import dataclass
 
 from uncensor_operator.plan.observed import DataFacts, Machine, ModelFacts, Observed
-from uncensor_trainer.memory import Load, MemoryEstimate, adapter_parameters, memory_of
+from uncensor_trainer.memory import (
+    Load,
+    MemoryEstimate,
+    adapter_parameters,
+    memory_of,
+    needs_deepspeed,
+)
 from uncensor_trainer.runfile import RunFile, TrainingSettings
 
 WEIGHT_BYTES = 4
@@ -102,7 +108,8 @@ def _memory(model: ModelFacts, run: RunFile, longest: int, *, on_gpu: bool) -> M
         vocabulary=model.vocabulary,
         tokens=training.micro_batch_size * longest,
         processes=processes,
-        deepspeed=on_gpu or processes > 1,
+        deepspeed=needs_deepspeed(training, processes, gpu=on_gpu),
+        gpu=on_gpu,
         # On a GPU the copy for saves behind lies in main memory.
         snapshot=training.checkpoints.asynchronous and not on_gpu,
     )

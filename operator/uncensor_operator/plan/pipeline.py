@@ -26,6 +26,8 @@ _NO_INFLUENCE = frozenset(
         "checkpoints",
         "gradient_checkpointing",
         "packing",
+        "torch_compile",
+        "liger_kernels",
         "micro_batch_size",
         "gradient_accumulation_steps",
         "template",

@@ -55,7 +55,16 @@ def plan(world: World, settings: Settings) -> Plan:
             # Whatever else is wrong: what runs was told to stop.
             return finished(world, held(world, settings, status))
         return stuck(world, read)
-    return finished(world, _draft(world, settings, read, status))
+    draft = _draft(world, settings, read, status)
+    return finished(world, draft) if world.refused is None else _learnt(world, draft, world.refused)
+
+
+def _learnt(world: World, draft: Draft, refused: Obstacle) -> Plan:
+    """Return the plan of a pass whose steps were refused: it keeps what it found, and says why."""
+    if draft.situation.held:
+        return stuck(world, refused)
+    situation = replace(draft.situation, obstacle=draft.situation.obstacle or refused)
+    return finished(world, replace(draft, steps=(), situation=situation))
 
 
 def stuck(world: World, obstacle: Obstacle) -> Plan:

@@ -147,6 +147,8 @@ def _training(
         precision=settings.precision,
         gradient_checkpointing=settings.gradient_checkpointing,
         packing=settings.packing,
+        torch_compile=settings.torch_compile,
+        liger_kernels=settings.liger_kernels,
         seed=settings.seed,
         deepspeed=runfile.DeepSpeedSettings(
             # The API bounds it; Kubernetes enums are of strings only.

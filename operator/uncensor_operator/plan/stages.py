@@ -225,6 +225,8 @@ def _begin(course: Course, plan: StagePlan, before: Stage, status: Status) -> Mo
     stage = StageName(plan.name)
     if stage in TRAINING and course.does_not_fit is not None:
         return Move(before, status, obstacle=course.does_not_fit)
+    if course.world.refused is not None:
+        return Move(before, status, obstacle=course.world.refused)
     return _created(course, plan, before, status)
 
 
@@ -278,8 +280,10 @@ def _soon(newest: Child, world: World) -> float:
     return 5.0 if age < 60 else 30.0  # noqa: PLR2004 - a minute of attention
 
 
-def _watching(course: Course, stage: Stage) -> float:
-    """A hang shows by nothing happening, so somebody must look."""
+def _watching(course: Course, stage: Stage) -> float | None:
+    """A hang of a training shows by nothing happening, so somebody must look."""
+    if StageName(stage.name) not in TRAINING:
+        return None
     return max(1.0, min(60.0, course.spec.run_policy.stall_timeout_seconds / 4))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from uncensor_operator.api.v1alpha1 import Status, UncensorTraining
 from uncensor_operator.names import Annotation, Label
+from uncensor_operator.plan.placement import Obstacle
 from uncensor_operator.plan.pods import Pod, pod_of
 from uncensor_operator.plan.times import read_time
 
@@ -132,6 +133,8 @@ class World:
         progress: by name of the child.
         warnings: recent events about claim, children and pods.
         absent_nodes: nodes of pods that are not ready or do not exist.
+        refused: why the API server would not carry out what this pass wants; None before it is
+            asked. Such a pass only writes down what it has learnt.
     """
 
     now: datetime
@@ -147,6 +150,7 @@ class World:
     progress: Mapping[str, LiveProgress] = field(default_factory=dict)
     warnings: tuple[WarningEvent, ...] = ()
     absent_nodes: frozenset[str] = frozenset()
+    refused: Obstacle | None = None
 
     @property
     def name(self) -> str:

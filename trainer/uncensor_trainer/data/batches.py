@@ -10,6 +10,7 @@ computes the same optimizer steps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,11 +89,15 @@ def dealt(split: Split) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(rounds.T)
 
 
-def flat(rows: Sequence[View]) -> dict[str, torch.Tensor]:
-    """Return input_ids, labels and position_ids of rows one after another, int64 [1, tokens].
+def flat(rows: Sequence[View]) -> dict[str, Any]:
+    """Return rows one after another.
 
     Each token is copied once, from the store to its place. Positions begin at 0 with every row,
     and the first token of a row never counts: nothing before it could predict it.
+
+    Returns:
+        input_ids, labels and position_ids, int64 [1, tokens]; borders, int32 [rows + 1], where
+        each row begins and the last one ends; lengths, a list, which stays in main memory.
     """
     lengths = [len(tokens) for tokens, _ in rows]
     shape = (1, sum(lengths))
@@ -107,4 +112,10 @@ def flat(rows: Sequence[View]) -> dict[str, torch.Tensor]:
         np.copyto(labels_T[part], ids_T[part], where=loss.view(np.bool_))
         labels_T[start] = MASKED
         start = part.stop
-    return {"input_ids": input_ids, "labels": labels, "position_ids": positions}
+    return {
+        "input_ids": input_ids,
+        "labels": labels,
+        "position_ids": positions,
+        "borders": torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32),
+        "lengths": lengths,
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,10 @@ from uncensor_trainer.engine import Split
 # not measured: at 10 GB/s and 40 GFLOP/s reading them five times takes as long as 13 tokens, and
 # starting the operations of 30 layers about as long as 40.
 TOKENS_A_PASS_COSTS = 64
-Batch = dict[str, torch.Tensor]
+# On a GPU the processor needs time to start the operations. Measured on an H100 with a model of 24
+# layers: a pass of 4,094 tokens took no less time than its start, 0.13 s (ADR 25).
+TOKENS_A_PASS_COSTS_ON_GPU = 4096
+Batch = dict[str, Any]  # tensors by name, and numbers that a GPU does not need
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +39,54 @@ class Layout:
         budget: tokens, padding included, of one pass through the model.
         regroups: whether a micro-batch may take several passes. Engines that shard count the
             passes of a step, so only plain torch does this.
+        tells_borders: whether a packed pass says where its rows begin, under the names that
+            transformers hands on to attention kernels.
+        pass_cost: tokens that take as long as a pass costs beside its tokens.
     """
 
     packed: bool
     budget: int
     regroups: bool
+    tells_borders: bool = False
+    pass_cost: int = TOKENS_A_PASS_COSTS
 
     def passes(self, flat: Batch) -> list[Batch]:
         """Cut a micro-batch of flat rows into what goes through the model at once.
 
         Returns:
             input_ids and labels, int64 [rows, tokens of the longest]; with position_ids [1,
-            tokens] where rows are packed.
+            tokens] and, if wanted, the borders, where rows are packed.
         """
         if self.packed:
-            return [flat]
+            return [packed(flat, tells_borders=self.tells_borders)]
         lengths = row_lengths(flat)
         if not self.regroups:
             return [padded(flat, [range(len(lengths))])[0]]
-        return padded(flat, groups(lengths, self.budget))
+        return padded(flat, groups(lengths, self.budget, self.pass_cost))
 
 
 def row_lengths(flat: Batch) -> npt.NDArray[np.int64]:
     """Return the tokens of each row of a flat micro-batch, int64 [rows]."""
-    starts = np.flatnonzero(flat["position_ids"][0].cpu().numpy() == 0)
-    return np.diff(starts, append=flat["position_ids"].shape[1])
+    return np.array(flat["lengths"], dtype=np.int64)
 
 
-def groups(lengths: npt.NDArray[np.int64], budget: int) -> list[range]:
+def packed(flat: Batch, *, tells_borders: bool) -> Batch:
+    """Return a micro-batch of flat rows as the model takes it."""
+    batch = {name: flat[name] for name in ("input_ids", "labels", "position_ids")}
+    if not tells_borders:
+        return batch
+    borders, longest = flat["borders"], max(flat["lengths"])
+    return batch | {
+        "cu_seq_lens_q": borders,
+        "cu_seq_lens_k": borders,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+
+
+def groups(
+    lengths: npt.NDArray[np.int64], budget: int, pass_cost: int = TOKENS_A_PASS_COSTS
+) -> list[range]:
     """Cut rows that stand by length into groups; the fewest padded tokens and passes win.
 
     Dynamic programming over where the last group begins (an exact answer, in rows^2 operations).
@@ -70,6 +94,7 @@ def groups(lengths: npt.NDArray[np.int64], budget: int) -> list[range]:
     Args:
         lengths: tokens of each row, ascending, int64 [rows].
         budget: tokens of a group with its padding, at least the longest row.
+        pass_cost: tokens that take as long as one more group costs.
     """
     cost = np.zeros(len(lengths) + 1)
     begin = np.zeros(len(lengths) + 1, dtype=np.int64)
@@ -77,7 +102,7 @@ def groups(lengths: npt.NDArray[np.int64], budget: int) -> list[range]:
         longest = int(lengths[end - 1])
         first = max(0, end - max(1, budget // longest))
         starts = np.arange(first, end)
-        costs = cost[first:end] + longest * (end - starts) + TOKENS_A_PASS_COSTS
+        costs = cost[first:end] + longest * (end - starts) + pass_cost
         best = int(costs.argmin())
         cost[end], begin[end] = costs[best], first + best
     return list(_backwards(begin))[::-1]

@@ -19,24 +19,42 @@ import torch
 import torch.distributed as torch_dist
 from transformers import set_seed
 
-from uncensor_trainer import dist
+from uncensor_trainer import dist, fusion
 from uncensor_trainer.attention import Attention, choose_attention
 from uncensor_trainer.card import Made, write_card
 from uncensor_trainer.checkpoints import Checkpoint, Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank, from_main
 from uncensor_trainer.data.batches import OrderedRows, RankBatches
-from uncensor_trainer.data.layout import Layout, fewest_micro_batches
+from uncensor_trainer.data.layout import (
+    TOKENS_A_PASS_COSTS,
+    TOKENS_A_PASS_COSTS_ON_GPU,
+    Layout,
+    fewest_micro_batches,
+)
 from uncensor_trainer.data.order import num_steps, sample_order
 from uncensor_trainer.data.store import TokenStore, num_rows
 from uncensor_trainer.efficiency import device_peak
-from uncensor_trainer.engine import Engine, Split, choose_engine, prepare_process, split_batch
+from uncensor_trainer.engine import (
+    Engine,
+    Split,
+    choose_engine,
+    prepare_process,
+    split_batch,
+)
 from uncensor_trainer.exits import InvalidInput, StopRequested
 from uncensor_trainer.export import export_model
 from uncensor_trainer.guards import free_memory, refuse_full_disk
 from uncensor_trainer.loop import Loop, Surroundings, training_arguments
-from uncensor_trainer.memory import MemoryEstimate, memory_of, shown
+from uncensor_trainer.memory import MemoryEstimate, memory_of, needs_deepspeed, shown
 from uncensor_trainer.metrics import METRICS, Schedule, TrainingLog
-from uncensor_trainer.model import footprint, load_model, load_of, work_of
+from uncensor_trainer.model import (
+    footprint,
+    load_config,
+    load_model,
+    load_of,
+    narrow_stream,
+    work_of,
+)
 from uncensor_trainer.progress import Json, Phase
 from uncensor_trainer.run import StageContext
 from uncensor_trainer.sinks import Sinks, Told
@@ -113,12 +131,7 @@ def _trained(
     with ThreadPoolExecutor(1) as aside:
         # Hashing leaves Python's lock, so the bytes of the state are checked while weights load.
         start = aside.submit(_start, context, plan, checkpoints, writer) if dist.is_main() else None
-        model = load_model(
-            model_folder(context),
-            context.run.training,
-            plan.engine.weight_type,
-            plan.attention.kernel,
-        )
+        model = _loaded(context, plan)
         resume = from_main(lambda: start.result() if start else None)
 
     plan = replace(plan, schedule=_with_flops(plan, model))
@@ -136,6 +149,9 @@ def _trained(
     _refuse_early_end(loop.state.global_step, plan.schedule.steps, stop)
 
     context.progress.enter(Phase.EXPORTING)
+    if plan.engine.gpu and plan.engine.deepspeed is None:
+        # What plain torch trained in float32 gets the type that DeepSpeed would have left.
+        loop.model.to(plan.engine.compute_type)
     parameters = export_model(loop, context.run.training, model_folder(context), out)
     from_main(writer.check)
     summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
@@ -154,6 +170,16 @@ def _sinks(context: StageContext, plan: Plan) -> Sinks:
         settings=run.training.model_dump(mode="json"),
     )
     return Sinks(run.reporting, told, context.progress)
+
+
+def _loaded(context: StageContext, plan: Plan) -> Any:
+    """Return the model, with everything around it that makes it quick on this machine."""
+    training, engine = context.run.training, plan.engine
+    model = load_model(model_folder(context), training, engine.weight_type, plan.attention.kernel)
+    if engine.gpu and engine.deepspeed is None:
+        narrow_stream(model, engine.compute_type)
+    fusion.fuse(model, training, gpu=engine.gpu)
+    return model
 
 
 def _made(context: StageContext, summary: dict[str, Json]) -> Made:
@@ -180,10 +206,14 @@ def _planned(context: StageContext) -> Plan:
     )
     step_lengths = store.lengths[order].reshape(steps, -1)
     gpu = torch.cuda.is_available()
-    attention = choose_attention(training, gpu=gpu)
-    layout, split = _laid_out(attention, split, step_lengths, shards=gpu or split.processes > 1)
+    config = load_config(model_folder(context))
+    attention = choose_attention(training, config, gpu=gpu)
+    sharded = needs_deepspeed(training, split.processes, gpu=gpu)
+    layout, split = _laid_out(attention, split, step_lengths, sharded=sharded, gpu=gpu)
+    engine = choose_engine(training, split, gpu=gpu)
+    fusion.refuse_unfit(training, engine, config.model_type)
     return Plan(
-        engine=choose_engine(training, split, gpu=gpu),
+        engine=engine,
         attention=attention,
         layout=layout,
         arm_dir=context.workspace.arm_dir(arm),
@@ -207,15 +237,27 @@ def _with_flops(plan: Plan, model: Any) -> Schedule:
 
 
 def _laid_out(
-    attention: Attention, split: Split, step_lengths: npt.NDArray[np.int64], *, shards: bool
+    attention: Attention,
+    split: Split,
+    step_lengths: npt.NDArray[np.int64],
+    *,
+    sharded: bool,
+    gpu: bool,
 ) -> tuple[Layout, Split]:
     """Return the layout, and the split whose micro-batches fill what memory was meant for."""
     budget = split.micro_batch * int(step_lengths.max())
     if attention.packed:
         split = fewest_micro_batches(split, step_lengths, budget)
-    elif not shards:
+    elif not sharded:
         split = Split(split.global_batch, 1, 1)  # one micro-batch, cut into groups by length
-    return Layout(attention.packed, budget, regroups=not attention.packed and not shards), split
+    layout = Layout(
+        attention.packed,
+        budget,
+        regroups=not (attention.packed or sharded),
+        tells_borders=attention.told_borders,
+        pass_cost=TOKENS_A_PASS_COSTS_ON_GPU if gpu else TOKENS_A_PASS_COSTS,
+    )
+    return layout, split
 
 
 def _start(
@@ -249,6 +291,8 @@ def _refuse_what_does_not_fit(
     """Say what this training needs of disk and memory; too small a disk is an error."""
     training = context.run.training
     context.progress.note(plan.attention.sentence)
+    if switches := fusion.note(training, gpu=plan.engine.gpu):
+        context.progress.note(switches)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
     memory = _memory(context, plan, model).sentence
