@@ -73,7 +73,7 @@ def created_at_once(cluster: Cluster, operator: Outside, names: list[str]) -> Ob
     say(f"first children after {max(children.values()) - began:.1f} s")
     at_first = cost.cpu_seconds - cpu
     wait_until("every first pod", lambda: len(pods) == len(names), 300)
-    wait_until("every run at work", lambda: at_work(cluster) == len(names), 300, 3)
+    wait_until("every run at work", lambda: at_work(cluster) == len(names), 600, 5)
     operator.wait_idle(5, 300)
     return {
         "runs": len(names),
