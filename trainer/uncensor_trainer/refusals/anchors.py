@@ -8,8 +8,12 @@ takes two. Measured with benchmarks/filter/screening.py.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from functools import cache
+from operator import itemgetter
 
+from uncensor_trainer.refusals.joined import hits
 from uncensor_trainer.refusals.matching import Matcher, matcher
 from uncensor_trainer.refusals.text import ascii_only, glance
 
@@ -61,7 +65,19 @@ WEAK = (
 
 def worth_a_look(response: str) -> bool:
     """Tell whether the anchors in an answer's opening are enough."""
-    return are_enough(_matcher()(ascii_only(glance(response[:REACH]))))
+    return are_enough(_matcher()(_opening(response)))
+
+
+def worth_looks(responses: Sequence[str]) -> list[int]:
+    """Return which of many answers are worth a look."""
+    texts = [_opening(response).encode().replace(b"\0", b"~") for response in responses]
+    rows, numbers = (found.tolist() for found in hits(texts, patterns()))
+    pairs = itertools.groupby(zip(rows, numbers, strict=True), itemgetter(0))
+    return [row for row, some in pairs if are_enough(tuple(number for _, number in some))]
+
+
+def _opening(response: str) -> str:
+    return ascii_only(glance(response[:REACH]))
 
 
 def are_enough(anchors: tuple[int, ...]) -> bool:
@@ -69,6 +85,7 @@ def are_enough(anchors: tuple[int, ...]) -> bool:
     return bool(anchors) and (anchors[0] < len(STRONG) or len(anchors) >= ENOUGH_WEAK)
 
 
+@cache
 def patterns() -> tuple[str, ...]:
     """Return the anchors as patterns over folded ASCII text, the strong ones first."""
     # Lines may break and markdown marks may stand wherever the pattern has a blank.

@@ -11,6 +11,8 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+import numpy as np
+import numpy.typing as npt
 import re2
 
 from uncensor_trainer.refusals.compiled import database
@@ -22,9 +24,11 @@ except ImportError:  # no wheel for this platform
     hyperscan = None
 
 Matcher = Callable[[str], tuple[int, ...]]
-Places = list[tuple[int, int]]
+Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+"""Numbers of patterns, and the ends of their matches."""
 Scanner = Callable[[bytes], Places]
 _MEMORY = 64 << 20  # bytes for one RE2 pattern
+_SHIFT = 10  # bits for the number of a pattern; the others tell the end of its match
 
 
 def matcher(patterns: Sequence[str]) -> Matcher:
@@ -58,7 +62,7 @@ def by_hyperscan(patterns: tuple[str, ...]) -> Matcher:
 
 
 def scanner(patterns: Sequence[bytes]) -> Scanner:
-    """Return a function from bytes to (pattern, end of match), for patterns over single bytes.
+    """Return a function from bytes to patterns and ends of matches, for patterns over bytes.
 
     Hyperscan reports every end, RE2 the ends of matches that do not overlap. So ask only for
     patterns that cannot match across a line or row, and only whether a line has a match; or for
@@ -75,7 +79,9 @@ def all_by_re2(patterns: tuple[bytes, ...]) -> Scanner:
     compiled = [re2.compile(pattern, options) for pattern in patterns]
 
     def scan(data: bytes) -> Places:
-        return [(n, hit.end()) for n, one in enumerate(compiled) for hit in one.finditer(data)]
+        return _places(
+            [n | hit.end() << _SHIFT for n, one in enumerate(compiled) for hit in one.finditer(data)]
+        )
 
     return scan
 
@@ -85,12 +91,18 @@ def _all_by_hyperscan(patterns: tuple[bytes, ...]) -> Scanner:
     scan_all = _database(patterns, 0)
 
     def scan(data: bytes) -> Places:
-        found: Places = []
+        found: list[int] = []
         append = found.append
-        scan_all(data, match_event_handler=lambda n, _from, to, *_: append((n, to)))
-        return found
+        # One number for both: a list of pairs takes longer to read than the data.
+        scan_all(data, match_event_handler=lambda n, _from, to, _f, _c: append(n | to << _SHIFT))
+        return _places(found)
 
     return scan
+
+
+def _places(found: list[int]) -> Places:
+    table = np.array(found, np.intp)
+    return table & ((1 << _SHIFT) - 1), table >> _SHIFT
 
 
 def _database(patterns: Sequence[bytes], flag: int) -> Callable[..., None]:
