@@ -25,7 +25,7 @@ from uncensor_trainer.refusals.strip import stripped
 from uncensor_trainer.refusals.text import encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
-__all__ = ["UserRule", "classify", "classify_many", "stripped"]
+__all__ = ["UserRule", "classify", "classify_many", "numbers_of", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
 # Probability from which nothing of what was asked counts as given. With a source left out, some
@@ -146,6 +146,15 @@ def _of_sentences(
         )
         verdicts[number] = _verdict(answer, request, response, weights)
     return verdicts
+
+
+def numbers_of(instruction: str, response: str) -> Numbers:
+    """Return what the linear stages weigh about an answer."""
+    (plain,) = plains([response], HEAD)
+    (found,) = sentences([plain.words])
+    (asked,) = context.requests([instruction])
+    answer = Answer(plain.words.decode(), plain.code, found, len(response), response[:HEAD])
+    return features(answer, asked)
 
 
 def _verdict(answer: Answer, asked: context.Request, response: str, weights: Stages) -> Verdict:

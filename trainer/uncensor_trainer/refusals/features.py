@@ -52,8 +52,8 @@ _LEADS = {
     Kind.UNABLE: "unable",
 }
 _DECLINING = frozenset({Kind.DECLINE})
-_FIRST_NAMES = [(kind, f"{kind}@first") for kind in _FIRST]
-_NEXT_NAMES = [(kind, f"{kind}@next") for kind in _NEXT]
+_FIRST_NAMES = {kind: f"{kind}@first" for kind in _FIRST}
+_NEXT_NAMES = {kind: f"{kind}@next" for kind in _NEXT}
 _BY_LEAD = ("answering", "answered", "preaching")
 _OPENING = 6  # sentences
 _MANY_FIGURES = 3  # digits; "24/7" is no figure, a list of years is
@@ -68,7 +68,9 @@ class Numbers(dict[str, float]):
 
     def add(self, numbers: Iterable[tuple[str, float]]) -> None:
         """Keep those that are not 0."""
-        self.update((name, float(number)) for name, number in numbers if number)
+        for name, number in numbers:
+            if number:
+                self[name] = number
 
 
 class Answer:
@@ -131,8 +133,8 @@ def features(answer: Answer, asked: Request) -> Numbers:
     """Return the named numbers of an answer to a request."""
     kinds = answer.kinds
     numbers = Numbers()
-    numbers.add((name, kinds[0] is kind) for kind, name in _FIRST_NAMES)
-    numbers.add((name, kind in kinds[1:3]) for kind, name in _NEXT_NAMES)
+    numbers.add((_FIRST_NAMES[kind], 1.0) for kind in kinds[:1] if kind in _FIRST_NAMES)
+    numbers.add((_NEXT_NAMES[kind], 1.0) for kind in kinds[1:3] if kind in _NEXT_NAMES)
     numbers.add(_amounts(answer).items())
     numbers.add(_orders(answer).items())
     numbers.add(_without_turn(answer).items())
