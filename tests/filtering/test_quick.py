@@ -43,7 +43,10 @@ def test_hyperscan_and_re2_name_the_same_lines():
     data = b'{"a": 1}\n{"a": 2, "a": 3}\n{"b": "\xff"}\n'
     patterns = (b'"a"\\s*:', *NOT_UTF8)
     by_line = [
-        {(number, data.count(b"\n", 0, end)) for number, end in zip(*scan(patterns)(data), strict=True)}
+        {
+            (number, data.count(b"\n", 0, end))
+            for number, end in zip(*scan(patterns)(data), strict=True)
+        }
         for scan in (scanner, all_by_re2)
     ]
     assert by_line[0] == by_line[1]

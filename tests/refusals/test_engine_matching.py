@@ -106,7 +106,9 @@ def test_pyarrow_agrees_with_re2_on_word_salad(name, words):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from([b"i can", b"\0", b"\xe9", b" tea", b"a"]), max_size=9).map(b"".join))
+@given(
+    st.lists(st.sampled_from([b"i can", b"\0", b"\xe9", b" tea", b"a"]), max_size=9).map(b"".join)
+)
 def test_pyarrow_and_re2_find_the_same_places(data):
     patterns = (rb"\x00i can", rb"[\x80-\xff]", rb"\bcan\b", rb"^\W*tea", rb"a")
     found = [scan(patterns)(data) for scan in (matching.all_by_re2, matching.all_by_pyarrow)]

@@ -1,5 +1,7 @@
 """Many texts together must be read as each of them alone."""
 
+# ruff: noqa: RUF001 - look-alikes are what is tested
+
 import json
 import re
 from functools import cache
@@ -9,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uncensor_trainer.refusals import anchors, cue_scan, matching
-from uncensor_trainer.refusals.cue_patterns import PATTERNS
+from uncensor_trainer.refusals import cue_scan, matching
 from uncensor_trainer.refusals.cues import Cue
 from uncensor_trainer.refusals.engine import classify, classify_many
 from uncensor_trainer.refusals.joined import hits, within_rows
@@ -18,7 +19,7 @@ from uncensor_trainer.refusals.plains import plains
 from uncensor_trainer.refusals.text import ascii_only, plain_text
 
 BUNDLED = Path(matching.__file__).parents[1] / "bundled"
-LETTERS = "aAbéÉя中\U0001f600 \n\t\r*_`#>-.'\u00a0\u200b\u2028\x1c\x00\x01\x85ａ＊　ªİß\u0301"  # noqa: RUF001
+LETTERS = "aAbéÉя中\U0001f600 \n\t\r*_`#>-.'\u00a0\u200b\u2028\x1c\x00\x01\x85ａ＊　ªİß\u0301"
 ANSWERS = [
     "I'm sorry, but I cannot help with that.",
     "As an AI language model, I have no opinions, but rigatoni is the usual one.",
@@ -64,7 +65,6 @@ def test_a_pattern_finds_in_one_of_many_texts_what_it_finds_in_it_alone(pattern)
     texts = ["no", "..no x", "a b", "a\nb", "xx", "^q", "]q x", "tea", "no,tea", "", "x no", "aab"]
     found, _ = hits([text.encode() for text in texts], (pattern,))
     assert found.tolist() == [n for n, text in enumerate(texts) if re.search(pattern, text)]
-    assert r"\x00" not in pattern or within_rows(pattern)
 
 
 @pytest.mark.parametrize("name", ["all_by_re2", "all_by_pyarrow"])
@@ -90,6 +90,3 @@ def test_a_long_text_hides_no_match_from_hyperscan():
 def test_a_hyperscan_that_overlooks_matches_is_not_used():
     if matching.hyperscan is not None:
         assert matching._sees_all(matching.hyperscan)
-
-
-DECIDING = {Cue.DECLINE, Cue.SOFT, Cue.UNABLE, Cue.REBUKE, Cue.MODEL}

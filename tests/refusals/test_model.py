@@ -89,7 +89,10 @@ def test_an_answer_of_features_only_moves_the_probability_as_its_weight_says():
 def test_more_of_an_answer_makes_a_refusal_less_likely():
     no = "I cannot say which tea you would like best. "
     answer = "Green tea is mild and grassy. Black tea is strong. Oolong lies between the two. "
-    odds = [stages().withheld.probability(numbers_of("How do I make tea?", no + answer * times)) for times in (0, 1, 3)]
+    odds = [
+        stages().withheld.probability(numbers_of("How do I make tea?", no + answer * times))
+        for times in (0, 1, 3)
+    ]
     assert odds == sorted(odds, reverse=True)
 
 

@@ -154,7 +154,11 @@ def verdicts_of_many(
     pairs = [(turn.question, turn.answer) for turns in rows for turn in turns]
     found = iter(classify_many(pairs, rules))
     return [
-        tuple((t.number, verdict) for t, verdict in zip(turns, found, strict=False) if verdict.is_flagged)
+        tuple(
+            (t.number, verdict)
+            for t, verdict in zip(turns, found, strict=False)
+            if verdict.is_flagged
+        )
         for turns in rows
     ]
 
@@ -278,5 +282,8 @@ def _rule(path: Path, number: int, item: object) -> Rule:
 @cache
 def warm() -> None:
     """Compile every pattern now, so that processes forked later share the compiled ones."""
-    examples = ("I'm sorry, but it is illegal and I cannot help.", "Lo siento, pero no puedo ayudarte.")
+    examples = (
+        "I'm sorry, but it is illegal and I cannot help.",
+        "Lo siento, pero no puedo ayudarte.",
+    )
     classify_many([("What is this?", example) for example in examples])

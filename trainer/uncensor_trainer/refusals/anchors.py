@@ -24,21 +24,31 @@ _NO = (
     r"(?:cannot|can not|can't|won't|will not|could not|couldn't|would not|wouldn't|should not|"
     r"shouldn't|must not|may not|shall not|don't|do not|didn't|did not|haven't|have not|am not|"
     r"'m not|are not|aren't|unable|declin(?:e|ing)|refus(?:e|ing)|rather not|prefer not|abstain|"
-    r"refrain|lack|neutral|impartial|have no|not)"
+    r"refrain|lack|neutral|impartial|have no|never had|pass on|avoid|not)"
 )
 STRONG = (
     rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\x00]{{0,40}}[\s,])?{_NO}\b",
     r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i'm afraid|i am afraid|openai|"
     r"anthropic)\b",
-    r"\b(?:ai|a\.i\.|artificial intelligence|language model|chat ?bot|virtual assistant|"
-    r"assistant|computer program|llm)\b",
+    r"\b(?:ai|a\.i\.|artificial intelligence|language model|machine learning model|"
+    r"chat ?bot|virtual assistant|assistant|computer program|llm)\b",
     r"\bmy (?:\w+ )?(?:purpose|goal|role|programming|guidelines|training|policies|principles|"
-    r"knowledge)\b",
+    r"knowledge|developers?|creators?)\b",
     r"\bi (?:must|have to|need to|should|would like to|want to|feel) (?:\w+ )?(?:to )?(?:point|"
     r"inform|address|clarify|emphasi|remind|stress|caution|strongly|note|warn|respectfully|"
     r"decline)",
     r"^\W*(?:no, )?(?:cannot|can't|unable|not able|won't|no can do)\b",
-    r"\b(?:request|prompt|question|task)s? (?:cannot|can't|can not|could not|will not|won't) be\b",
+    # The rules of the speaker, and what is beyond them.
+    r"\b(?:against|violat\w+|contrary to|conflicts? with|in line with|outside|beyond|"
+    r"aligned? with|contradicts?|prohibited by|breach\w*) (?:of )?(?:my|our|openai|"
+    r"anthropic|google|meta|the (?:scope|guidelines|polic\w*|principles|values|community|content|"
+    r"usage|safety|ethical)|ethical|(?:basic |fundamental )?moral)\b",
+    r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))\b",
+    r"(?:\bnot|n't) (?:\w+ ){0,2}(?:my (?:place|job|role) to|"
+    r"(?:within|in|part of) my)\b|\bno can do\b",
+    r"\b(?:it|that|this)\b[^.!?\x00]{0,60} for (?:me|us|an ai|a language model)\b",
+    r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
+    r"will not|won't) be\b",
     # The input is missing.
     r"\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|specify|"
     r"clarify|upload|attach|tell me|give me)\b",

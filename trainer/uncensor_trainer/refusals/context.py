@@ -83,9 +83,7 @@ _ABOUT_THE_ASSISTANT = (
 )
 
 
-_ASKS_WHY = (
-    r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b"
-)
+_ASKS_WHY = r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b"
 _ASKS_OPINION = (
     r"\b(?:do|would|can|could|should|are|have|did) you (?:\w+ )?(?:think|believe|feel|like|"
     r"love|hate|"

@@ -11,7 +11,6 @@ more), so that a search for fixed words can rule it out first; `as-a-model` ("ai
 
 from __future__ import annotations
 
-
 from uncensor_trainer.refusals.cue_words import (
     ABLE,
     ADVERBS,

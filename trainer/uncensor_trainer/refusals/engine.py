@@ -141,9 +141,7 @@ def _of_sentences(
     asked = context.requests([instructions[number] for number in in_question])
     for number, request in zip(in_question, asked, strict=True):
         response, one = responses[number], plain[number]
-        answer = Answer(
-            one.words.decode(), one.code, found[number], len(response), response[:HEAD]
-        )
+        answer = Answer(one.words.decode(), one.code, found[number], len(response), response[:HEAD])
         verdicts[number] = _verdict(answer, request, response, weights)
     return verdicts
 

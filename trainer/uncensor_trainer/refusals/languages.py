@@ -16,7 +16,6 @@ import re2
 from uncensor_trainer.refusals.classes import AnswerClass, Verdict
 from uncensor_trainer.refusals.joined import hits
 from uncensor_trainer.refusals.literals import required
-from uncensor_trainer.refusals.loose import one_line, phrase_scanner
 from uncensor_trainer.refusals.matching import Matcher, matcher
 from uncensor_trainer.refusals.plains import plains
 from uncensor_trainer.refusals.text import ascii_only, glance, plain_text
@@ -183,17 +182,15 @@ def _beyond_latin(head: str) -> bool:
 
 @cache
 def _words_beyond_latin() -> re.Pattern[str] | None:
-    found = [required(pattern) for _, _, pattern in _pairs() if not pattern.isascii()]
-    if None in found:
+    patterns = [pattern for _, _, pattern in _pairs() if not pattern.isascii()]
+    found = [words for pattern in patterns if (words := required(pattern))]
+    if len(found) < len(patterns):
         return None
-    return re.compile("|".join(map(re.escape, sorted(set().union(*filter(None, found))))))
+    return re.compile("|".join(map(re.escape, sorted(frozenset().union(*found)))))
 
 
 def foreign_phrase(response: str) -> Verdict | None:
     """Return what the opening of an answer says in one of the languages, or None."""
-    head = response[:REACH]
-    if head.isascii() and not phrase_scanner(LATIN)(one_line(head.lower().encode())):
-        return None
     text = plain_text(response, REACH)
     opening = text.plain
     if max(opening, default="") < _BEYONDLATIN and not _latin()(ascii_only(opening)):

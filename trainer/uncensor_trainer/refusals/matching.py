@@ -36,7 +36,10 @@ def _sees_all(module: ModuleType) -> bool:
     """Tell whether a hyperscan finds what its faulty releases overlook."""
     found: list[int] = []
     scan = database(module, [_OVERLOOKED], 0).scan
-    scan(b"x" * 300 + b" i'm not able to access it", match_event_handler=lambda n, *_: found.append(n))
+    scan(
+        b"x" * 300 + b" i'm not able to access it",
+        match_event_handler=lambda n, *_: found.append(n),
+    )
     return bool(found)
 
 
@@ -147,7 +150,11 @@ def all_by_re2(patterns: tuple[bytes, ...]) -> Scanner:
 
     def scan(data: bytes) -> Places:
         return _places(
-            [n | hit.end() << _SHIFT for n, one in enumerate(compiled) for hit in one.finditer(data)]
+            [
+                n | hit.end() << _SHIFT
+                for n, one in enumerate(compiled)
+                for hit in one.finditer(data)
+            ]
         )
 
     return scan

@@ -32,9 +32,7 @@ _HINGES = {
     )
 }
 """Patterns and how long each is."""
-_SAYS_NO = re.compile(
-    rb"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b"
-)
+_SAYS_NO = re.compile(rb"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b")
 _QUOTATION = re.compile(rb'"[^"\n]{1,400}"')
 _PLAIN = meaning_of(())
 
