@@ -134,6 +134,8 @@ def is_placeholder(response: str) -> bool:
 def _of_sentences(
     instructions: Sequence[str], responses: Sequence[str], weights: Stages
 ) -> list[Verdict]:
+    if not responses:
+        return []
     plain = plains(responses, HEAD)
     found = sentences([one.words for one in plain], _may_decide)
     verdicts = [CLEAN] * len(responses)

@@ -72,6 +72,8 @@ def row_scanner(patterns: tuple[str, ...]) -> Scanner:
 
 def hits(texts: Sequence[bytes], patterns: tuple[str, ...]) -> tuple[Numbers, Numbers]:
     """Return (texts, patterns): which pattern occurs in which text, sorted by both, each once."""
+    if not texts:
+        return np.array([], np.intp), np.array([], np.intp)
     numbers, ends = row_scanner(patterns)(joined(texts))
     if not len(numbers):
         return numbers, numbers
