@@ -30,3 +30,15 @@ def test_damaged_lines_are_neither_lost_nor_read_in_two_ways(fuzz, seed):
     for number in range(BLOCKS):
         data = fuzz.block(dice)
         assert not fuzz.problem(data, fuzz.POLICIES[number % len(fuzz.POLICIES)]), data
+
+
+FOUND = {
+    "a question that begins with a byte of no UTF-8 text (seed 11)": (
+        b'{"conversations": [{"from": "human", "value": "\xff"}, {"from": "gpt", "value": "Yes."}]}\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_the_fuzzer_once_found_stays_mended(fuzz, name):
+    assert not fuzz.problem(FOUND[name], fuzz.POLICIES[0])

@@ -116,7 +116,10 @@ def sheet_of(lines: bytes, bounds: Sequence[int], shape: str) -> Sheet | None:
     kinds, ends = _scan(shape)(lines)
     counts = np.bincount(kinds, minlength=len(reader.keys) + 1)[: len(reader.keys)].tolist()
     starts = np.sort(ends[kinds == 0]).tolist()
-    found = reader.read(rows, counts, starts)
+    try:
+        found = reader.read(rows, counts, starts)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # a text that had been left undecoded
+        return None
     if found is None:
         return None
     odd = ends[kinds >= len(reader.keys)] - 1

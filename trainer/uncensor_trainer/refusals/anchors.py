@@ -28,7 +28,7 @@ _NO = (
 )
 STRONG = (
     rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\x00]{{0,40}}[\s,])?{_NO}\b",
-    r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i'm afraid|i am afraid|openai|"
+    r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i(?:'m| am) (?:\w+ )?afraid|openai|"
     r"anthropic)\b",
     r"\b(?:ai|a\.i\.|artificial intelligence|language model|machine learning model|"
     r"chat ?bot|virtual assistant|assistant|computer program|llm)\b",
