@@ -34,7 +34,8 @@ def test_damaged_lines_are_neither_lost_nor_read_in_two_ways(fuzz, seed):
 
 FOUND = {
     "a question that begins with a byte of no UTF-8 text (seed 11)": (
-        b'{"conversations": [{"from": "human", "value": "\xff"}, {"from": "gpt", "value": "Yes."}]}\n'
+        b'{"conversations": [{"from": "human", "value": "\xff"}, '
+        b'{"from": "gpt", "value": "Yes."}]}\n'
     ),
 }
 
