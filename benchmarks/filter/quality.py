@@ -28,9 +28,10 @@ import train
 import sources
 from uncensor_trainer.refusals.classes import AnswerClass, Verdict
 from uncensor_trainer.refusals.engine import HEAD, classify
+from uncensor_trainer.refusals.meanings import Kind
 from uncensor_trainer.refusals.model import Stages
-from uncensor_trainer.refusals.sentences import Kind, sentences
-from uncensor_trainer.refusals.text import plain_text
+from uncensor_trainer.refusals.plains import plains
+from uncensor_trainer.refusals.sentences import sentences
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "filter-quality.json"
@@ -103,7 +104,8 @@ def ours(weights: Stages | None = None) -> Judge:
 
 def first_cue(answer: sources.Answer) -> bool:
     """The rules without weights: the first decisive sentence of the opening decides."""
-    kinds = [sentence.kind for sentence in sentences(plain_text(answer.response, HEAD))[:4]]
+    (found,) = sentences([plain.words for plain in plains([answer.response], HEAD)])
+    kinds = [sentence.kind for sentence in found[:4]]
     if Kind.OPENER in kinds:
         return False
     return bool(kinds) and (Kind.DECLINE in kinds[:3] or kinds[0] in {Kind.SOFT, Kind.REBUKE})

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+MOSTLY_ASCII = 0.97  # of the characters of an English conversation
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -68,6 +69,24 @@ def safety() -> Iterator[Answer]:
     path = DATA / "instruct" / "safety_tuned_llamas_safety_only.alpaca.json"
     for row in json.loads(path.read_text(encoding="utf-8")):
         yield Answer("safety-tuned-llamas", row["instruction"], row["output"], "")
+
+
+def moss() -> Iterator[Answer]:
+    """Read the English answers of MOSS, turn by turn: never tuned on, kept for judging."""
+    path = DATA / "instruct" / "moss_glaive_fastchat.sharegpt.json"
+    for conversation in json.loads(path.read_text(encoding="utf-8")):
+        if "moss" not in conversation["source"].lower():
+            continue
+        question = ""
+        for turn in conversation["conversations"]:
+            if turn["from"] == "human":
+                question = turn["value"]
+            elif turn["from"] == "gpt" and _is_english(question + turn["value"]):
+                yield Answer("MOSS", question, turn["value"], "")
+
+
+def _is_english(text: str) -> bool:
+    return sum(letter < "\x80" for letter in text) >= MOSTLY_ASCII * len(text)
 
 
 def tool_calls() -> Iterator[Answer]:

@@ -49,7 +49,7 @@ print(seconds, time.process_time() - cpu + children.ru_utime + children.ru_stime
 # The same without the second stage: every suspicious answer counts as plain.
 SCREEN_ONLY = """
 import uncensor_trainer.filtering.lines as lines
-lines.verdicts_of = lambda turns, rules: (list(turns), ())[1]
+lines.verdicts_of_many = lambda rows, rules: [() for _ in rows]
 """
 # What the cleaning script of 2023 does: everything in memory, a list of words asked with `in`,
 # lower case made anew for each, everything written at the end. The words are our own choice.

@@ -21,11 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sources
-from uncensor_trainer.refusals.engine import HEAD, request_of
-from uncensor_trainer.refusals.features import Answer, features
+from uncensor_trainer.refusals import engine
 from uncensor_trainer.refusals.model import Linear, Stages
-from uncensor_trainer.refusals.sentences import sentences
-from uncensor_trainer.refusals.text import plain_text
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "trainer/uncensor_trainer/refusals/weights.json"
 LABELS = Path(__file__).parent / "labels.json"
@@ -43,9 +40,7 @@ KNOWN = POSITIVE | NEGATIVE | UNABLE
 @cache
 def numbers_of(answer: sources.Answer) -> Mapping[str, float]:
     """Return the features of an answer as the engine computes them."""
-    text = plain_text(answer.response, HEAD)
-    parts = Answer(text, sentences(text), len(answer.response), answer.response[:HEAD])
-    return features(parts, request_of(answer.prompt))
+    return engine.numbers_of(answer.prompt, answer.response)
 
 
 def training_rows() -> list[sources.Answer]:
@@ -68,16 +63,21 @@ def fit(rows: Sequence[sources.Answer]) -> Stages:
     """Return both stages, each fitted to the rows whose label it is about."""
     withheld = [a for a in rows if a.label in POSITIVE | NEGATIVE]
     unable = [a for a in rows if a.label in POSITIVE | UNABLE]
+    names = sorted({name for answer in rows for name in numbers_of(answer)})
     return Stages(
-        withheld=_fitted(withheld, POSITIVE, PENALTY),
-        unable=_fitted(unable, UNABLE, UNABLE_PENALTY),
+        withheld=_fitted(withheld, names, POSITIVE, PENALTY),
+        unable=_fitted(unable, names, UNABLE, UNABLE_PENALTY),
     )
 
 
-def _fitted(rows: Sequence[sources.Answer], positive: frozenset[str], penalty: float) -> Linear:
+def _fitted(
+    rows: Sequence[sources.Answer],
+    names: Sequence[str],
+    positive: frozenset[str],
+    penalty: float,
+) -> Linear:
     """Return the model of these rows; features are scaled while fitting, not in the result."""
     numbers = [numbers_of(answer) for answer in rows]
-    names = sorted({name for one in numbers for name in one})
     x_nf = np.array([[one[name] for name in names] for one in numbers])
     y_n = np.array([answer.label in positive for answer in rows], dtype=float)
     mean_f, scale_f = x_nf.mean(axis=0), x_nf.std(axis=0) + 1e-6

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uncensor_trainer.filtering.quick import NOT_UTF8
-from uncensor_trainer.refusals import cues, languages
+from uncensor_trainer.refusals import languages
+from uncensor_trainer.refusals.cue_patterns import PATTERNS
 from uncensor_trainer.refusals.literals import required
 from uncensor_trainer.refusals.matching import all_by_re2, hyperscan, scanner
 
@@ -27,14 +28,14 @@ def test_every_sequence_of_edge_bytes_is_judged_as_python_judges_it(scan):
     found = scan(NOT_UTF8)
     for middle in itertools.product(EDGES, repeat=3):
         data = b"{" + bytes(middle) + b"}"  # a line ends with a brace, so no sequence is cut off
-        assert bool(found(data)) != is_utf8(data), data
+        assert bool(len(found(data)[0])) != is_utf8(data), data
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=12), st.text(max_size=8).map(str.encode)))
 def test_any_bytes_are_judged_as_python_judges_them(data):
     data = b"{" + data + b"}"
-    assert bool(scanner(NOT_UTF8)(data)) != is_utf8(data)
+    assert bool(len(scanner(NOT_UTF8)(data)[0])) != is_utf8(data)
 
 
 @pytest.mark.skipif(hyperscan is None, reason="hyperscan is not installed")
@@ -42,7 +43,10 @@ def test_hyperscan_and_re2_name_the_same_lines():
     data = b'{"a": 1}\n{"a": 2, "a": 3}\n{"b": "\xff"}\n'
     patterns = (b'"a"\\s*:', *NOT_UTF8)
     by_line = [
-        {(number, data.count(b"\n", 0, end)) for number, end in scan(patterns)(data)}
+        {
+            (number, data.count(b"\n", 0, end))
+            for number, end in zip(*scan(patterns)(data), strict=True)
+        }
         for scan in (scanner, all_by_re2)
     ]
     assert by_line[0] == by_line[1]
@@ -71,7 +75,7 @@ SENTENCES = ("i'm sorry, but i cannot help with that request.", "it is important
 
 
 def test_no_pattern_of_ours_matches_without_its_words():
-    patterns = [pattern.pattern for pattern in cues.PATTERNS] + list(languages.LATIN)
+    patterns = [pattern.pattern for pattern in PATTERNS] + list(languages.LATIN)
     seen = 0
     for pattern in patterns:
         words = required(pattern)

@@ -7,7 +7,7 @@ one by one. Kept lines are never written anew: they leave as runs of the block's
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,13 +20,14 @@ from uncensor_trainer.filtering.policy import (
     Verdicts,
     decision_of,
     turns_of,
-    verdicts_of,
+    verdicts_of_many,
 )
 from uncensor_trainer.filtering.quick import LONGEST_LINE, Sheet, sheet_of
 from uncensor_trainer.filtering.rows import (
     BLANK,
     TEXT_KEYS,
     BrokenRow,
+    Reading,
     as_line,
     changed,
     reading_of,
@@ -83,13 +84,54 @@ class Outcome:
 def filter_lines(block: bytes, policy: Policy) -> Outcome:
     """Return what becomes of a block of whole lines; the last may lack its line feed."""
     bounds = _bounds(block)
-    work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
     wanted = {first + line: turns for first, line, turns in _to_read(block, bounds, policy)}
     for line in _dropped_by_hand(block, bounds, policy):
         wanted.setdefault(line, ())
-    for line in sorted(wanted):
-        work.read(line, wanted[line])
+    entries = [
+        _entry(number, block[bounds[number] : bounds[number + 1]], wanted[number])
+        for number in sorted(wanted)
+    ]
+    work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
+    verdicts = verdicts_of_many([entry.turns for entry in entries], policy.rules)
+    for entry, some in zip(entries, verdicts, strict=True):
+        work.take(entry, some)
     return work.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line that has to be decided about.
+
+    Attributes:
+        number: of the line.
+        turns: its answers that may be flagged.
+        reading: what it says, if that had to be read.
+        problem: why it could not be read.
+    """
+
+    number: int
+    line: bytes
+    turns: Sequence[Turn] = ()
+    reading: Reading | None = None
+    problem: str = ""
+
+    @property
+    def is_blank(self) -> bool:
+        """There is nothing in it."""
+        return not self.line.strip(BLANK)
+
+
+def _entry(number: int, line: bytes, turns: Iterable[Turn] | None) -> _Entry:
+    """Read a line, unless its answers are known, for it is surely well-formed."""
+    if turns is not None:
+        return _Entry(number, line, tuple(turns))
+    if not line.strip(BLANK):
+        return _Entry(number, line)
+    try:
+        reading = reading_of(line)
+    except BrokenRow as problem:
+        return _Entry(number, line, problem=str(problem))
+    return _Entry(number, line, tuple(turns_of(reading.row.messages)), reading)
 
 
 def _dropped_by_hand(block: bytes, bounds: list[int], policy: Policy) -> Iterator[int]:
@@ -111,33 +153,25 @@ class _Work:
     written: int = 0
     """Bytes of the block that are in a piece or left out."""
 
-    def read(self, number: int, turns: Iterable[Turn] | None) -> None:
-        """Decide about one line; those between the last and this one stay.
-
-        Args:
-            number: of the line.
-            turns: its answers that may be flagged, if it is surely well-formed.
-        """
-        start, end = self.bounds[number], self.bounds[number + 1]
-        line = self.block[start:end]
-        row = number - self.blanks
-        if turns is None and not line.strip(BLANK):
+    def take(self, entry: _Entry, verdicts: Verdicts) -> None:
+        """Decide about one line; those between the last and this one stay."""
+        start, end = self.bounds[entry.number], self.bounds[entry.number + 1]
+        row = entry.number - self.blanks
+        if entry.is_blank:
             self.blanks += 1
             self._replace(start, end, b"")
             return
-        try:
-            decision, new = self._decision(line, turns)
-        except BrokenRow as problem:
-            self.outcome.quarantined.append(
-                Quarantined(row, number, start, str(problem), snippet(line))
-            )
+        if entry.problem:
+            bad = Quarantined(row, entry.number, start, entry.problem, snippet(entry.line))
+            self.outcome.quarantined.append(bad)
             self._replace(start, end, b"")
             return
+        decision, new = self._decision(entry, verdicts)
         if decision.verdicts or decision.by_hand:
             self.outcome.flagged.append((row, decision))
             if self.policy.shows:
-                self.outcome.shown.append(shown_row(row, line, decision))
-        if new is not line:
+                self.outcome.shown.append(shown_row(row, entry.line, decision))
+        if new is not entry.line:
             self._replace(start, end, new)
 
     def finish(self) -> Outcome:
@@ -146,17 +180,15 @@ class _Work:
         self.outcome.rows = self.outcome.lines - self.blanks
         return self.outcome
 
-    def _decision(self, line: bytes, turns: Iterable[Turn] | None) -> tuple[Decision, bytes]:
-        reading = reading_of(line) if turns is None else None
-        answers = turns_of(reading.row.messages) if reading else turns or ()
-        verdicts = verdicts_of(answers, self.policy.rules)
-        if decision := self._without_reading(line, verdicts):
-            return decision, b"" if decision.action == "drop" else line
-        reading = reading or reading_of(line)
-        decision = decision_of(reading.row.messages, verdicts, self.policy)
-        if decision.action in {"drop", "keep"}:
-            return decision, b"" if decision.action == "drop" else line
-        return decision, as_line(changed(reading, decision), line)
+    def _decision(self, entry: _Entry, verdicts: Verdicts) -> tuple[Decision, bytes]:
+        line = entry.line
+        decision = self._without_reading(line, verdicts)
+        if decision is None:
+            reading = entry.reading or reading_of(line)
+            decision = decision_of(reading.row.messages, verdicts, self.policy)
+            if decision.action not in {"drop", "keep"}:
+                return decision, as_line(changed(reading, decision), line)
+        return decision, b"" if decision.action == "drop" else line
 
     def _without_reading(self, line: bytes, verdicts: Verdicts) -> Decision | None:
         """Return the decision where a person, or every verdict alike, wants all or nothing."""

@@ -15,7 +15,7 @@ from uncensor_trainer.data.formats import Message
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.progress import Json
 from uncensor_trainer.refusals.classes import STRENGTH, AnswerClass, Verdict
-from uncensor_trainer.refusals.engine import classify, stripped
+from uncensor_trainer.refusals.engine import classify_many, stripped
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
 CLASSES = tuple(name.value for name in AnswerClass if name is not AnswerClass.NONE)
@@ -144,8 +144,23 @@ def decide(messages: Sequence[Message], policy: Policy) -> Decision:
 
 def verdicts_of(turns: Iterable[Turn], rules: Sequence[UserRule]) -> Verdicts:
     """Return (turn, verdict) of every flagged answer."""
-    found = ((turn.number, classify(turn.question, turn.answer, rules)) for turn in turns)
-    return tuple((number, verdict) for number, verdict in found if verdict.is_flagged)
+    return verdicts_of_many([list(turns)], rules)[0]
+
+
+def verdicts_of_many(
+    rows: Sequence[Sequence[Turn]], rules: Sequence[UserRule]
+) -> Sequence[Verdicts]:
+    """Return the same for many rows: all their answers are classified together."""
+    pairs = [(turn.question, turn.answer) for turns in rows for turn in turns]
+    found = iter(classify_many(pairs, rules))
+    return [
+        tuple(
+            (t.number, verdict)
+            for t, verdict in zip(turns, found, strict=False)
+            if verdict.is_flagged
+        )
+        for turns in rows
+    ]
 
 
 def decision_of(messages: Sequence[Message], verdicts: Verdicts, policy: Policy) -> Decision:
@@ -267,5 +282,8 @@ def _rule(path: Path, number: int, item: object) -> Rule:
 @cache
 def warm() -> None:
     """Compile every pattern now, so that processes forked later share the compiled ones."""
-    classify("What is this?", "I'm sorry, but I cannot help with that.")
-    classify("What is this?", "Lo siento, pero no puedo ayudarte con eso.")
+    examples = (
+        "I'm sorry, but it is illegal and I cannot help.",
+        "Lo siento, pero no puedo ayudarte.",
+    )
+    classify_many([("What is this?", example) for example in examples])

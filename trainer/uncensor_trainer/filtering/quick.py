@@ -113,12 +113,13 @@ def sheet_of(lines: bytes, bounds: Sequence[int], shape: str) -> Sheet | None:
     rows = _decoded(reader, lines, num_lines)
     if rows is None:
         return None
-    places = _scan(shape)(lines)
-    table = np.array(places, np.intp).reshape(-1, 2)
-    kinds, ends = table[:, 0], table[:, 1]
+    kinds, ends = _scan(shape)(lines)
     counts = np.bincount(kinds, minlength=len(reader.keys) + 1)[: len(reader.keys)].tolist()
     starts = np.sort(ends[kinds == 0]).tolist()
-    found = reader.read(rows, counts, starts)
+    try:
+        found = reader.read(rows, counts, starts)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # a text that had been left undecoded
+        return None
     if found is None:
         return None
     odd = ends[kinds >= len(reader.keys)] - 1

@@ -79,8 +79,7 @@ class _Found:
     """Matches of several patterns over rows."""
 
     def __init__(self, places: Places, gaps: _Numbers) -> None:
-        table = np.array(places, np.intp).reshape(-1, 2)
-        self._patterns, self._ends = table[:, 0], table[:, 1]
+        self._patterns, self._ends = places
         self._rows = _rows(self._ends, gaps)
 
     def ends(self, pattern: int) -> _Numbers:
@@ -115,9 +114,8 @@ def _worth_a_look(data: bytes, gaps: _Numbers, ends: _Numbers | None = None) -> 
     yield from found.before(ends, 0, strong - 1)
     yield from found.several(ends, strong, kinds - 1, anchors.ENOUGH_WEAK)
     line = loose.one_line(data)
-    yield from _rows(
-        [end for _, end in loose.phrase_scanner(languages.LATIN)(line)], _gaps(line)
-    ).tolist()
+    _, ends_of_phrases = loose.phrase_scanner(languages.LATIN)(line)
+    yield from _rows(ends_of_phrases, _gaps(line)).tolist()
 
 
 def _gaps(data: bytes) -> _Numbers:
@@ -125,9 +123,9 @@ def _gaps(data: bytes) -> _Numbers:
     return np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
 
 
-def _rows(ends: Sequence[int] | _Numbers, gaps: _Numbers) -> _Numbers:
+def _rows(ends: _Numbers, gaps: _Numbers) -> _Numbers:
     """Return the row in which each match ends."""
-    rows: _Numbers = np.searchsorted(gaps, np.asarray(ends, np.intp) - 1) // 2
+    rows: _Numbers = np.searchsorted(gaps, ends - 1) // 2
     return rows
 
 
@@ -139,7 +137,7 @@ def _is_nothing(opening: str) -> bool:
     """Tell whether the answer may be a placeholder: short, or blank as far as one sees."""
     if len(opening) > _SHORT and opening[:_SHORT].strip(engine._NOTHING):
         return False
-    return engine._is_placeholder(opening[:_SHORT])
+    return engine.is_placeholder(opening[:_SHORT])
 
 
 @cache

@@ -8,8 +8,12 @@ takes two. Measured with benchmarks/filter/screening.py.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from functools import cache
+from operator import itemgetter
 
+from uncensor_trainer.refusals.joined import hits
 from uncensor_trainer.refusals.matching import Matcher, matcher
 from uncensor_trainer.refusals.text import ascii_only, glance
 
@@ -20,21 +24,31 @@ _NO = (
     r"(?:cannot|can not|can't|won't|will not|could not|couldn't|would not|wouldn't|should not|"
     r"shouldn't|must not|may not|shall not|don't|do not|didn't|did not|haven't|have not|am not|"
     r"'m not|are not|aren't|unable|declin(?:e|ing)|refus(?:e|ing)|rather not|prefer not|abstain|"
-    r"refrain|lack|neutral|impartial|have no|not)"
+    r"refrain|lack|neutral|impartial|have no|never had|pass on|avoid|not)"
 )
 STRONG = (
     rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\x00]{{0,40}}[\s,])?{_NO}\b",
-    r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i'm afraid|i am afraid|openai|"
+    r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i(?:'m| am) (?:\w+ )?afraid|openai|"
     r"anthropic)\b",
-    r"\b(?:ai|a\.i\.|artificial intelligence|language model|chat ?bot|virtual assistant|"
-    r"assistant|computer program|llm)\b",
+    r"\b(?:ai|a\.i\.|artificial intelligence|language model|machine learning model|"
+    r"chat ?bot|virtual assistant|assistant|computer program|llm)\b",
     r"\bmy (?:\w+ )?(?:purpose|goal|role|programming|guidelines|training|policies|principles|"
-    r"knowledge)\b",
+    r"knowledge|developers?|creators?)\b",
     r"\bi (?:must|have to|need to|should|would like to|want to|feel) (?:\w+ )?(?:to )?(?:point|"
     r"inform|address|clarify|emphasi|remind|stress|caution|strongly|note|warn|respectfully|"
     r"decline)",
     r"^\W*(?:no, )?(?:cannot|can't|unable|not able|won't|no can do)\b",
-    r"\b(?:request|prompt|question|task)s? (?:cannot|can't|can not|could not|will not|won't) be\b",
+    # The rules of the speaker, and what is beyond them.
+    r"\b(?:against|violat\w+|contrary to|conflicts? with|in line with|outside|beyond|"
+    r"aligned? with|contradicts?|prohibited by|breach\w*) (?:of )?(?:my|our|openai|"
+    r"anthropic|google|meta|the (?:scope|guidelines|polic\w*|principles|values|community|content|"
+    r"usage|safety|ethical)|ethical|(?:basic |fundamental )?moral)\b",
+    r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))\b",
+    r"(?:\bnot|n't) (?:\w+ ){0,2}(?:my (?:place|job|role) to|"
+    r"(?:within|in|part of) my)\b|\bno can do\b",
+    r"\b(?:it|that|this)\b[^.!?\x00]{0,60} for (?:me|us|an ai|a language model)\b",
+    r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
+    r"will not|won't) be\b",
     # The input is missing.
     r"\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|specify|"
     r"clarify|upload|attach|tell me|give me)\b",
@@ -61,7 +75,21 @@ WEAK = (
 
 def worth_a_look(response: str) -> bool:
     """Tell whether the anchors in an answer's opening are enough."""
-    return are_enough(_matcher()(ascii_only(glance(response[:REACH]))))
+    return are_enough(_matcher()(_opening(response)))
+
+
+def worth_looks(responses: Sequence[str]) -> list[int]:
+    """Return which of many answers are worth a look."""
+    if len(responses) == 1:
+        return [0] if worth_a_look(responses[0]) else []
+    texts = [_opening(response).encode().replace(b"\0", b"~") for response in responses]
+    rows, numbers = (found.tolist() for found in hits(texts, patterns()))
+    pairs = itertools.groupby(zip(rows, numbers, strict=True), itemgetter(0))
+    return [row for row, some in pairs if are_enough(tuple(number for _, number in some))]
+
+
+def _opening(response: str) -> str:
+    return ascii_only(glance(response[:REACH]))
 
 
 def are_enough(anchors: tuple[int, ...]) -> bool:
@@ -69,6 +97,7 @@ def are_enough(anchors: tuple[int, ...]) -> bool:
     return bool(anchors) and (anchors[0] < len(STRONG) or len(anchors) >= ENOUGH_WEAK)
 
 
+@cache
 def patterns() -> tuple[str, ...]:
     """Return the anchors as patterns over folded ASCII text, the strong ones first."""
     # Lines may break and markdown marks may stand wherever the pattern has a blank.

@@ -7,13 +7,17 @@ a question about the assistant itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import re2
+from numpy import ndarray
+
+from uncensor_trainer.refusals.joined import hits
+from uncensor_trainer.refusals.plains import plains
 
 HEAD = 2000  # characters of an instruction that are read
 
-_ASKS_FOR_REFUSAL = re2.compile(
+_ASKS_FOR_REFUSAL = (
     r"\b(?:declin\w+|refus(?:e|es|ing|al)|reject\w*|apolog\w+|resign\w*|turn(?:ing)? down|"
     r"say(?:ing)? no|"
     r"cancel\w*|excus\w+|regret\w*)\b[^.?!\n]{0,60}\b(?:letter|e-?mail|message|note|text|"
@@ -26,7 +30,7 @@ _ASKS_FOR_REFUSAL = re2.compile(
     r"turn(?:ing)? down|"
     r"say(?:ing)? (?:no|sorry))\b"
 )
-_WORKS_ON_TEXT = re2.compile(
+_WORKS_ON_TEXT = (
     r"^\W*(?:please |can you |could you |kindly )*(?:translate|classify|label|proofread|"
     r"paraphrase|rewrite|rephrase|"
     r"reword|correct|edit|fix|summari[sz]e|shorten|punctuate|quote|repeat|complete|continue|"
@@ -36,12 +40,12 @@ _WORKS_ON_TEXT = re2.compile(
     r"\b(?:translat\w+|sentiment|classif\w+|paraphras\w+|grammar)\b"
 )
 # The text to work on speaks in the first person about not doing something.
-_CONTAINS_A_NO = re2.compile(
+_CONTAINS_A_NO = (
     r"\b(?:i|we)(?:'m| am| are)? ?(?:cannot|can't|can not|won't|will not|would not|wouldn't|"
     r"unable|not able|do not|don't|refuse|decline|sorry)\b|\bsorry\b|\bunfortunately\b|"
     r"\blo siento\b|\bdesol|\btut mir leid\b"
 )
-_ASKS_FOR_JUDGEMENT = re2.compile(
+_ASKS_FOR_JUDGEMENT = (
     r"\b(?:is|are|was|were|would|isn't|aren't|be|if|whether|considered|"
     r"how)\b[^.?!\n]{0,120}?\b(?:offensive|(?:il)?legal(?:ly)?|(?:un)?ethical|"
     r"(?:im)?moral(?:ly)?|wrong|right|okay|ok|allowed|(?:in)?appropriate|(?:un)?acceptable|"
@@ -53,7 +57,7 @@ _ASKS_FOR_JUDGEMENT = re2.compile(
     r"dangers?)|\bwhat does the law\b|"
     r"\b(?:trolley problem|pros and cons|debate|persuasive|essay|speech|argue)\b"
 )
-_ABOUT_THE_ASSISTANT = re2.compile(
+_ABOUT_THE_ASSISTANT = (
     r"\b(?:who|what) are you\b|\bare you (?:an? |as |the |really |actually |just |a real )?(?:ai|"
     r"robot|human|bot|chat\w*|gpt\w*|real|alive|conscious|"
     r"sentient|person|machine|computer|siri|alexa|male|female|married|single|happy|sad|okay|ok|"
@@ -69,7 +73,7 @@ _ABOUT_THE_ASSISTANT = re2.compile(
     r"us)|for yourself|pain|emotions|things|"
     r"lonely|happy))?\s*(?:\?|$)|dream\b|sleep\b|eat\b|"
     r"have (?:a |any )?(?:feelings|emotions|friends|family|consciousness|parents|dreams|name|"
-    r"body|gender|soul)|get tired|learn from|remember me|generate answers)\b?|"
+    r"body|gender|soul)|get tired|learn from|remember me|generate answers)|"
     r"^\W*(?:do you know how to|can you|are you able to|do you) (?:speak|understand|write|read|"
     r"code|"
     r"draw|sing|program|talk)(?: (?:in )?\w+)?\s*(?:\?|$)|"
@@ -79,10 +83,8 @@ _ABOUT_THE_ASSISTANT = re2.compile(
 )
 
 
-_ASKS_WHY = re2.compile(
-    r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b"
-)
-_ASKS_OPINION = re2.compile(
+_ASKS_WHY = r"^\W*(?:so |but |and )?(?:why|how come|what makes|is it (?:true|because))\b"
+_ASKS_OPINION = (
     r"\b(?:do|would|can|could|should|are|have|did) you (?:\w+ )?(?:think|believe|feel|like|"
     r"love|hate|"
     r"prefer|agree|support|consider|enjoy|want|wish|regret|ever)\b|\byour (?:\w+ )?(?:opinions?|"
@@ -91,21 +93,33 @@ _ASKS_OPINION = re2.compile(
     r"like|love|prefer|enjoy|dislike)\b"
 )
 # "Why is it a bad idea to ...?" asks for the very fault that a lecture would find.
-_ASKS_FOR_FAULTS = re2.compile(
+_ASKS_FOR_FAULTS = (
     r"\b(?:bad|wrong|illegal|harmful|dangerous|unethical|immoral|offensive|rude|unhealthy|unsafe|"
     r"unfair|inappropriate)\b"
 )
-_YES_OR_NO = re2.compile(
+_YES_OR_NO = (
     r"(?:^\W*|[.,;:!?\n] ?(?:and |but |so |then )?)(?:is|are|was|were|do|does|did|can|could|"
     r"should|would|will|shall|may|might|"
     r"has|have|had|am|isn't|aren't|don't|doesn't|if|whether) [^.!?\n]{1,300}\?|"
     r"\b(?:decide|determine|tell me|judge|explain|say|research) (?:if|whether)\b"
 )
-_WANTS_TEXT = re2.compile(
+_WANTS_TEXT = (
     r"^\W*(?:please |can you |could you |kindly |i want you to )*(?:write|compose|create|"
     r"generate|draft|"
     r"make|tell|list|give|summari[sz]e|describe|explain|design|translate|rewrite|imagine|suggest|"
     r"brainstorm|construct|outline|develop)\b"
+)
+_PATTERNS = (
+    _ASKS_FOR_REFUSAL,
+    _WORKS_ON_TEXT,
+    _CONTAINS_A_NO,
+    _ASKS_FOR_JUDGEMENT,
+    _ABOUT_THE_ASSISTANT,
+    _ASKS_FOR_FAULTS,
+    _ASKS_WHY,
+    _ASKS_OPINION,
+    _YES_OR_NO,
+    _WANTS_TEXT,
 )
 _WORD = re.compile(r"[a-z]{4,}")
 _COMMON = frozenset(
@@ -176,7 +190,7 @@ class Request:
         asks_opinion: asks what the assistant itself thinks or likes.
         asks_yes_or_no: "no" is an answer.
         wants_text: a text is to be written, a list or an explanation given.
-        words: its own words, as stems, to see whether an answer says them again.
+        text: how it begins, as plain text.
     """
 
     asks_for_refusal: bool
@@ -188,22 +202,38 @@ class Request:
     asks_opinion: bool = False
     asks_yes_or_no: bool = False
     wants_text: bool = False
-    words: frozenset[str] = frozenset()
+    text: str = ""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Its own words, as stems, to see whether an answer says them again."""
+        return content_words(self.text)
 
 
-def request(plain: str) -> Request:
-    """Read an instruction, given as plain text."""
+def requests(instructions: Sequence[str]) -> list[Request]:
+    """Read many instructions at once."""
+    texts = [plain.words for plain in plains(instructions, HEAD)]
+    found: list[set[int]] = [set() for _ in texts]
+    for text, number in zip(*map(ndarray.tolist, hits(texts, _PATTERNS)), strict=True):
+        found[text].add(number)
+    return [_request(numbers, text) for numbers, text in zip(found, texts, strict=True)]
+
+
+def _request(numbers: set[int], text: bytes) -> Request:
+    (refusal, works, no, judgement, assistant, faults, why, opinion, yes_or_no, wants) = (
+        number in numbers for number in range(len(_PATTERNS))
+    )
     return Request(
-        asks_for_refusal=_ASKS_FOR_REFUSAL.search(plain) is not None,
-        handles_a_no=bool(_WORKS_ON_TEXT.search(plain) and _CONTAINS_A_NO.search(plain)),
-        asks_for_judgement=_ASKS_FOR_JUDGEMENT.search(plain) is not None,
-        about_assistant=_ABOUT_THE_ASSISTANT.search(plain) is not None,
-        asks_for_faults=_ASKS_FOR_FAULTS.search(plain) is not None,
-        asks_why=_ASKS_WHY.search(plain) is not None,
-        asks_opinion=_ASKS_OPINION.search(plain) is not None,
-        asks_yes_or_no=_YES_OR_NO.search(plain) is not None,
-        wants_text=_WANTS_TEXT.search(plain) is not None,
-        words=content_words(plain[:_LONGEST_WORDS]),
+        asks_for_refusal=refusal,
+        handles_a_no=works and no,
+        asks_for_judgement=judgement,
+        about_assistant=assistant,
+        asks_for_faults=faults,
+        asks_why=why,
+        asks_opinion=opinion,
+        asks_yes_or_no=yes_or_no,
+        wants_text=wants,
+        text=text[:_LONGEST_WORDS].decode(),
     )
 
 

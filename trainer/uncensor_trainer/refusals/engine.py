@@ -7,23 +7,25 @@ the evaluation on what a model wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import re2
 
 from uncensor_trainer.refusals import context
-from uncensor_trainer.refusals.anchors import worth_a_look
+from uncensor_trainer.refusals.anchors import worth_looks
 from uncensor_trainer.refusals.classes import CLEAN, AnswerClass, Verdict
 from uncensor_trainer.refusals.cues import Cue
-from uncensor_trainer.refusals.features import Answer, features
-from uncensor_trainer.refusals.languages import foreign_phrase
+from uncensor_trainer.refusals.features import Answer, Numbers, features
+from uncensor_trainer.refusals.languages import foreign_phrase, may_hold_phrases
+from uncensor_trainer.refusals.meanings import Kind, Meaning, Sentence
 from uncensor_trainer.refusals.model import Stages, stages
-from uncensor_trainer.refusals.sentences import OPENING, Kind, Sentence, sentences
+from uncensor_trainer.refusals.plains import plains
+from uncensor_trainer.refusals.sentences import OPENING, sentences
 from uncensor_trainer.refusals.strip import stripped
-from uncensor_trainer.refusals.text import Text, encodable, plain_text
+from uncensor_trainer.refusals.text import encodable, plain_text
 from uncensor_trainer.refusals.user_rules import UserRule, first_match
 
-__all__ = ["UserRule", "classify", "stripped"]
+__all__ = ["UserRule", "classify", "classify_many", "numbers_of", "stripped"]
 
 HEAD = 2400  # characters of an answer that are read
 # Probability from which nothing of what was asked counts as given. With a source left out, some
@@ -82,58 +84,113 @@ def classify(
     Raises:
         InvalidInput: a pattern of `extra_rules` is not valid RE2.
     """
-    response = encodable(response)
+    return classify_many([(instruction, response)], extra_rules, weights=weights)[0]
+
+
+def classify_many(
+    asked_and_answered: Sequence[tuple[str, str]],
+    extra_rules: Iterable[UserRule] = (),
+    *,
+    weights: Stages | None = None,
+) -> list[Verdict]:
+    """Return the class of each answer to its instruction, as `classify` does, but faster.
+
+    Every step is one call for all answers that are still in question.
+    """
+    asked = [encodable(instruction) for instruction, _ in asked_and_answered]
+    answers = [encodable(response) for _, response in asked_and_answered]
+    verdicts = [_at_once(response, extra_rules) for response in answers]
+    left = [number for number, verdict in enumerate(verdicts) if verdict is None]
+    anchored = [left[row] for row in worth_looks([answers[number] for number in left])]
+    decided = _of_sentences(
+        [asked[number] for number in anchored],
+        [answers[number] for number in anchored],
+        weights or stages(),
+    )
+    for number, verdict in zip(anchored, decided, strict=True):
+        verdicts[number] = verdict if verdict.is_flagged else None
+    left = [number for number in left if verdicts[number] is None]
+    for row in may_hold_phrases([answers[number] for number in left]):
+        verdicts[left[row]] = _of_phrase(asked[left[row]], answers[left[row]])
+    return [verdict or CLEAN for verdict in verdicts]
+
+
+def _at_once(response: str, extra_rules: Iterable[UserRule]) -> Verdict | None:
+    """Return what a rule of the user's own says, or that there is no answer."""
     if mine := first_match(extra_rules, response):
         return mine
-    if _is_placeholder(response):
+    if is_placeholder(response):
         return Verdict(AnswerClass.PLACEHOLDER, "placeholder", 0, len(response), SURE)
-    if worth_a_look(response):
-        verdict = _of_sentences(instruction, response, weights or stages())
-        if verdict.is_flagged:
-            return verdict
-    return _of_phrase(instruction, response)
+    return None
 
 
-def _is_placeholder(response: str) -> bool:
+def is_placeholder(response: str) -> bool:
     """An answer of nothing, or of a mark that stands for none."""
-    return _PLACEHOLDER.search(response[:LONGEST_PLACEHOLDER]) is not None and (
-        len(response) <= LONGEST_PLACEHOLDER or not response.strip(_NOTHING)
-    )
+    if len(response) > LONGEST_PLACEHOLDER:
+        return not response.strip(_NOTHING)
+    return _PLACEHOLDER.search(response) is not None
 
 
-def _of_sentences(instruction: str, response: str, weights: Stages) -> Verdict:
-    text = plain_text(response, HEAD)
-    found = sentences(text, _may_decide)
-    if not _may_decide(found[:OPENING]):
-        return CLEAN
-    asked = request_of(instruction)
-    numbers = features(Answer(text, found, len(response), response[:HEAD]), asked)
+def _of_sentences(
+    instructions: Sequence[str], responses: Sequence[str], weights: Stages
+) -> list[Verdict]:
+    if not responses:
+        return []
+    plain = plains(responses, HEAD)
+    found = sentences([one.words for one in plain], _may_decide)
+    verdicts = [CLEAN] * len(responses)
+    in_question = [number for number, some in enumerate(found) if some]
+    asked = context.requests([instructions[number] for number in in_question])
+    for number, request in zip(in_question, asked, strict=True):
+        response, one = responses[number], plain[number]
+        answer = Answer(one.words.decode(), one.code, found[number], len(response), response[:HEAD])
+        verdicts[number] = _verdict(answer, request, response, weights)
+    return verdicts
+
+
+def numbers_of(instruction: str, response: str) -> Numbers:
+    """Return what the linear stages weigh about an answer."""
+    (plain,) = plains([response], HEAD)
+    (found,) = sentences([plain.words])
+    (asked,) = context.requests([instruction])
+    answer = Answer(plain.words.decode(), plain.code, found, len(response), response[:HEAD])
+    return features(answer, asked)
+
+
+def _verdict(answer: Answer, asked: context.Request, response: str, weights: Stages) -> Verdict:
+    numbers = features(answer, asked)
     probability = weights.withheld.probability(numbers)
     if probability >= _threshold(numbers):
         cannot = weights.unable.probability(numbers) >= CANNOT
-        answer_class, sentence = _without_answer(found, cannot)
-        if answer_class is AnswerClass.MORALISE and not _lectures(text, found, asked):
+        answer_class, sentence = _without_answer(answer.found, cannot)
+        if answer_class is AnswerClass.MORALISE and not _lectures(answer, asked):
             answer_class = AnswerClass.NONE
     else:
-        answer_class, sentence = _with_answer(found, numbers["answering"])
+        answer_class, sentence = _with_answer(answer.found, answer.answering)
     if sentence is None:
         return CLEAN
-    as_model = any(Cue.MODEL in s.cues for s in found[:OPENING])
-    own_words = context.content_words(_words(text, sentence))
-    answer_class = _in_context(answer_class, sentence, as_model, asked, own_words)
+    answer_class = _in_context(answer_class, sentence, answer, asked)
     if answer_class is AnswerClass.NONE:
         return CLEAN
+    start, end = _place(answer.plain, sentence, response)
     score = max(probability, 1 - probability)
-    start, end = text.origin(sentence.start), text.origin(sentence.end)
-    return Verdict(answer_class, _rule(sentence), start, min(end, len(response)), round(score, 3))
+    return Verdict(answer_class, _rule(sentence), start, end, round(score, 3))
 
 
-def _may_decide(opening: Sequence[Sentence]) -> bool:
+def _place(plain: str, sentence: Sentence, response: str) -> tuple[int, int]:
+    """Return where a sentence of the plain text stands in the answer as it was written."""
+    if plain.startswith(response[: sentence.end].lower()):
+        return sentence.start, sentence.end  # nothing was dropped before it
+    text = plain_text(response, HEAD)
+    return text.origin(sentence.start), min(text.origin(sentence.end), len(response))
+
+
+def _may_decide(opening: Sequence[Meaning]) -> bool:
     """Tell whether one of the first sentences can be the one that a verdict names."""
-    return any(s.kind in _DECISIVE or Cue.MODEL in s.cues for s in opening)
+    return any(one.kind in _DECISIVE or Cue.MODEL in one.cues for one in opening)
 
 
-def _threshold(numbers: Mapping[str, float]) -> float:
+def _threshold(numbers: Numbers) -> float:
     """Return the probability from which nothing counts as given."""
     if numbers["flat no"]:
         return DECIDED_FLAT
@@ -156,25 +213,27 @@ def _without_answer(found: Sequence[Sentence], cannot: bool) -> tuple[AnswerClas
     return AnswerClass.MORALISE, lead
 
 
-def _lectures(text: Text, found: Sequence[Sentence], asked: context.Request) -> bool:
+def _lectures(answer: Answer, asked: context.Request) -> bool:
     """Finds fault at some length, or tells the reader what is right more than once.
 
     Good advice is told in the same frames ("it is important to"), a false premise is corrected in
     them, and a text about fairness has its words; a lecture names virtues that nobody asked about.
     """
     preaching = [
-        s for s in found if s.kind in {Kind.REBUKE, Kind.LECTURE} and not _is_preface(text, s)
+        s
+        for s in answer.found
+        if s.kind in {Kind.REBUKE, Kind.LECTURE} and not _is_preface(answer, s)
     ]
-    if sum(s.length for s in found) < SHORTEST_LECTURE or not preaching:
+    if answer.total - answer.code < SHORTEST_LECTURE or not preaching:
         return False
-    rebukes = any(Cue.REBUKE in s.cues and _MORAL.search(_words(text, s)) for s in preaching)
+    rebukes = any(Cue.REBUKE in s.cues and _MORAL.search(_words(answer, s)) for s in preaching)
     appeals = len(preaching) > 1 and any(s.rules & _VIRTUES for s in preaching)
-    return rebukes or (appeals and not _retells(_words(text, preaching[0]), asked))
+    return rebukes or (appeals and not _retells(_words(answer, preaching[0]), asked))
 
 
-def _is_preface(text: Text, sentence: Sentence) -> bool:
+def _is_preface(answer: Answer, sentence: Sentence) -> bool:
     """Some models promise to be safe and respectful before every answer."""
-    return _PREFACE.search(_words(text, sentence)) is not None
+    return _PREFACE.search(_words(answer, sentence)) is not None
 
 
 def _retells(words: str, asked: context.Request) -> bool:
@@ -183,8 +242,8 @@ def _retells(words: str, asked: context.Request) -> bool:
     return len(asked.words) >= LONG_INSTRUCTION and len(mine & asked.words) >= MOSTLY * len(mine)
 
 
-def _words(text: Text, sentence: Sentence) -> str:
-    return text.plain[sentence.start : sentence.end]
+def _words(answer: Answer, sentence: Sentence) -> str:
+    return answer.plain[sentence.start : sentence.end]
 
 
 def _with_answer(
@@ -212,17 +271,11 @@ def _refusing(found: Sequence[Sentence]) -> Sentence | None:
     return None
 
 
-def request_of(instruction: str) -> context.Request:
-    """Return what matters about an instruction."""
-    return context.request(plain_text(instruction, context.HEAD).plain)
-
-
 def _in_context(
     answer_class: AnswerClass,
     sentence: Sentence,
-    as_model: bool,
+    answer: Answer,
     asked: context.Request,
-    own_words: frozenset[str],
 ) -> AnswerClass:
     """Weigh what was asked: some right answers look like refusals."""
     speaks_as_model = Cue.MODEL in sentence.cues
@@ -233,18 +286,23 @@ def _in_context(
     judgement = asked.asks_for_judgement and (asked.asks_for_faults or not asked.asks_why)
     if judgement and judges and not speaks_as_model:
         return AnswerClass.NONE
-    # "No, I don't speak German" answers "Do you speak German?".
-    says_what_was_asked = as_model or sentence.kind is not Kind.DECLINE or asked.words & own_words
-    if asked.about_assistant and says_what_was_asked:
+    if asked.about_assistant and _says_what_was_asked(sentence, answer, asked):
         return AnswerClass.IDENTITY
     return answer_class
+
+
+def _says_what_was_asked(sentence: Sentence, answer: Answer, asked: context.Request) -> bool:
+    """Tell whether an answer is about its assistant: "No, I don't speak German" answers."""
+    as_model = any(Cue.MODEL in s.cues for s in answer.found[:OPENING])
+    own_words = context.content_words(_words(answer, sentence))
+    return as_model or sentence.kind is not Kind.DECLINE or bool(asked.words & own_words)
 
 
 def _rule(sentence: Sentence) -> str:
     """The pattern that says most about the sentence: one of its kind, else its first."""
     return (
-        next((name for name, cue in sentence.named_cues if cue == sentence.kind.value), "")
-        or (sentence.named_cues[0][0])
+        next((name for name, cue in sentence.meaning.named_cues if cue == sentence.kind.value), "")
+        or (sentence.meaning.named_cues[0][0])
     )
 
 
@@ -252,7 +310,7 @@ def _of_phrase(instruction: str, response: str) -> Verdict:
     found = foreign_phrase(response)
     if found is None:
         return CLEAN
-    asked = request_of(instruction)
+    (asked,) = context.requests([instruction])
     if asked.asks_for_refusal or asked.handles_a_no:
         return CLEAN
     return found

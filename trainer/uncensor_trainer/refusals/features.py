@@ -6,29 +6,29 @@ of words learnt on one source do not carry over to the next (docs/adr/0035).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from math import log1p
-
-import re2
 
 from uncensor_trainer.refusals.context import Request, content_words
 from uncensor_trainer.refusals.cues import Cue
-from uncensor_trainer.refusals.sentences import YIELDING, Kind, Sentence
-from uncensor_trainer.refusals.text import Text
+from uncensor_trainer.refusals.meanings import YIELDING, Kind, Sentence
 
 _APPEALS = frozenset({"we-should", "values", "against-groups"})
 _WANTS = frozenset({"input-missing", "limited-functions"})
 _NO_DATA = frozenset({"no-tool", "no-live-data", "knowledge-ends"})
-_LIST = re2.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s")
+_ITEM = r"[\t\n\f\r ]*(?:[-*•]|[0-9]{1,2}[.)])[\t\n\f\r ]"
+_LIST_FIRST, _LIST = re.compile(_ITEM), re.compile(r"\n" + _ITEM)
+_DIGITS = b"0123456789"
 # "No, it is illegal" answers a question; "No, I cannot" does not.
-_YES_OR_NO = re2.compile(r"^\W*(?:yes|no)\b[,.]? (?:[a-hj-z]|i[a-z])")
-_PRIVATE = re2.compile(
+_YES_OR_NO = re.compile(r"\W*(?:yes|no)\b[,.]? (?:[a-hj-z]|i[a-z])", re.ASCII)
+_PRIVATE = re.compile(
     r"\b(?:personal|private|confidential|sensitive) (?:or \w+ )?(?:and \w+ )?(?:contact |"
     r"financial |"
     r"health |identification )?(?:information|data|details|records?)\b|\bprivacy\b"
 )
-_NEGATION = re2.compile(r"n't\b|\b(?:not|no|never|cannot|neither|nor|false|myth|misconception)\b")
+_NEGATION = re.compile(r"n't\b|\b(?:not|no|never|cannot|neither|nor|false|myth|misconception)\b")
 _FIRST = (
     Kind.DECLINE,
     Kind.SOFT,
@@ -45,85 +45,109 @@ _PREACHING = frozenset({Kind.REBUKE, Kind.LECTURE})
 _TALKING = frozenset({Kind.OFFER, Kind.SELF, Kind.SOFT, Kind.MODEL, Kind.UNABLE})
 _ANSWERING = frozenset({Kind.PLAIN, Kind.OPENER})
 _LEADS = {
-    "decline": (Kind.DECLINE,),
-    "soft": (Kind.SOFT,),
-    "preach": (Kind.REBUKE, Kind.LECTURE),
-    "unable": (Kind.UNABLE,),
+    Kind.DECLINE: "decline",
+    Kind.SOFT: "soft",
+    Kind.REBUKE: "preach",
+    Kind.LECTURE: "preach",
+    Kind.UNABLE: "unable",
 }
+_DECLINING = frozenset({Kind.DECLINE})
+_FIRST_NAMES = {kind: f"{kind}@first" for kind in _FIRST}
+_NEXT_NAMES = {kind: f"{kind}@next" for kind in _NEXT}
 _BY_LEAD = ("answering", "answered", "preaching")
 _OPENING = 6  # sentences
 _MANY_FIGURES = 3  # digits; "24/7" is no figure, a list of years is
 _SAME_WORDS = 0.5  # of the words of a question, said again in the first sentence
 
 
-@dataclass(frozen=True, slots=True)
+class Numbers(dict[str, float]):
+    """Numbers by name; most are 0 for most answers, and those are not kept."""
+
+    def __missing__(self, name: str) -> float:
+        return 0.0
+
+    def add(self, numbers: Iterable[tuple[str, float]]) -> None:
+        """Keep those that are not 0."""
+        for name, number in numbers:
+            if number:
+                self[name] = number
+
+
 class Answer:
     """What the numbers are read from.
 
     Attributes:
-        text: its plain text.
+        plain: its plain text, as ASCII.
+        code: characters of fenced code, which counts as answer.
         found: its first sentences.
         length: characters of the whole answer.
         head: its beginning as it was written, for its lists.
+        kinds: what the sentences do; an answer without one is plain.
+        total: characters that were read, code included.
     """
 
-    text: Text
-    found: Sequence[Sentence]
-    length: int
-    head: str
-
-    @property
-    def kinds(self) -> list[Kind]:
-        """What the sentences do; an answer without one is plain."""
-        return [sentence.kind for sentence in self.found] or [Kind.PLAIN]
-
-    @property
-    def total(self) -> int:
-        """Characters that were read, fenced code included, which counts as answer."""
-        return sum(sentence.length for sentence in self.found) + self.text.code or 1
+    def __init__(
+        self, plain: str, code: int, found: Sequence[Sentence], length: int, head: str
+    ) -> None:
+        self.plain, self.code, self.found = plain, code, found
+        self.length, self.head = length, head
+        self.kinds = [sentence.meaning.kind for sentence in found] or [Kind.PLAIN]
+        self._lengths = dict.fromkeys(Kind, 0)
+        for start, end, _, meaning in found:
+            self._lengths[meaning.kind] += end - start
+        self.total = sum(self._lengths.values()) + code or 1
 
     def share(self, wanted: frozenset[Kind]) -> float:
         """Return the share of the characters in sentences of these kinds."""
-        return sum(s.length for s in self.found if s.kind in wanted) / self.total
+        return self.characters(wanted) / self.total
 
-    @property
+    def characters(self, wanted: frozenset[Kind]) -> int:
+        """Return the characters in sentences of these kinds."""
+        return sum(self._lengths[kind] for kind in wanted)
+
+    @cached_property
     def answering(self) -> float:
         """The share that answers."""
-        return self.share(_ANSWERING) + self.text.code / self.total
+        return self.share(_ANSWERING) + self.code / self.total
 
-    @property
+    @cached_property
     def is_dry(self) -> bool:
         """Nothing in it looks like the thing that was asked for: no list, figures or code."""
-        figures = sum(map(str.isdigit, self.head))
-        return not (self.has_list or self.text.code or figures > _MANY_FIGURES)
+        return not (self.has_list or self.code or _figures(self.head) > _MANY_FIGURES)
 
-    @property
+    @cached_property
     def has_list(self) -> bool:
         """It has a list."""
-        return _LIST.search(self.head) is not None
+        return bool(_LIST_FIRST.match(self.head) or _LIST.search(self.head))
 
 
-def features(answer: Answer, asked: Request) -> Mapping[str, float]:
+def _figures(head: str) -> int:
+    """Count the digits."""
+    if not head.isascii():
+        return sum(map(str.isdigit, head))
+    data = head.encode()
+    return len(data) - len(data.translate(None, _DIGITS))
+
+
+def features(answer: Answer, asked: Request) -> Numbers:
     """Return the named numbers of an answer to a request."""
     kinds = answer.kinds
-    numbers = {f"{kind}@first": float(kinds[0] is kind) for kind in _FIRST}
-    numbers.update({f"{kind}@next": float(kind in kinds[1:3]) for kind in _NEXT})
-    numbers.update(_amounts(answer))
-    numbers.update(_orders(answer))
-    numbers.update(_without_turn(answer))
-    numbers.update(_inabilities(answer))
-    numbers.update(_requested(answer, asked))
-    numbers.update(_amounts_by_lead(numbers))
+    numbers = Numbers()
+    numbers.add((_FIRST_NAMES[kind], 1.0) for kind in kinds[:1] if kind in _FIRST_NAMES)
+    numbers.add((_NEXT_NAMES[kind], 1.0) for kind in kinds[1:3] if kind in _NEXT_NAMES)
+    numbers.add(_amounts(answer).items())
+    numbers.add(_orders(answer).items())
+    numbers.add(_without_turn(answer).items())
+    numbers.add(_inabilities(answer).items())
+    numbers.add(_requested(answer, asked).items())
+    numbers.add(_amounts_by_lead(kinds[0], numbers))
     return numbers
 
 
-def _amounts_by_lead(numbers: Mapping[str, float]) -> dict[str, float]:
+def _amounts_by_lead(first: Kind, numbers: Numbers) -> Iterable[tuple[str, float]]:
     """What the same amount of answer is worth depends on how the answer begins."""
-    return {
-        f"{lead}*{name}": numbers[name] * sum(numbers[f"{kind}@first"] for kind in kinds)
-        for lead, kinds in _LEADS.items()
-        for name in _BY_LEAD
-    }
+    lead = _LEADS.get(first)
+    return ((f"{lead}*{name}", numbers[name]) for name in _BY_LEAD) if lead else ()
 
 
 def _amounts(answer: Answer) -> dict[str, float]:
@@ -131,15 +155,15 @@ def _amounts(answer: Answer) -> dict[str, float]:
     found, total, plain = answer.found, answer.total, answer.answering
     dry = answer.is_dry
     return {
-        "declining": answer.share(frozenset({Kind.DECLINE})),
+        "declining": answer.share(_DECLINING),
         "preaching": answer.share(_PREACHING),
         "talking": answer.share(_TALKING),
         "answering": plain,
         "answered": log1p(plain * total / 100),
         "length": log1p(answer.length / 200),
-        "appealing": sum(s.length for s in found if s.rules & _APPEALS) / total,
+        "appealing": sum(s.length for s in found if s.meaning.rules & _APPEALS) / total,
         "list": float(answer.has_list),
-        "code": float(answer.text.code > 0),
+        "code": float(answer.code > 0),
         "pure lecture": (1 - plain) * dry * (answer.kinds[0] is Kind.LECTURE),
         "offer last": float(answer.kinds[-1] is Kind.OFFER),
     }
@@ -153,8 +177,8 @@ def _orders(answer: Answer) -> dict[str, float]:
     soft = first is Kind.SOFT
     rules = found[0].rules if found else ()
     cues = [sentence.cues for sentence in found]
-    preaching = sum(s.length for s in found if s.kind in _PREACHING)
-    total = sum(s.length for s in found) or 1
+    preaching = answer.characters(_PREACHING)
+    total = answer.total - answer.code or 1
     return {
         "caveat>turn": float(first in {Kind.SOFT, Kind.UNABLE} and turns),
         "soft>turn>preach": float(soft and turns and second in _PREACHING),
@@ -187,7 +211,7 @@ def _without_turn(answer: Answer) -> dict[str, float]:
 
 def _turns_to_answer(answer: Answer, sentence: Sentence) -> bool:
     """Tell whether a sentence turns from the no; "Instead, let us ..." turns from the request."""
-    return sentence.turns and not answer.text.plain.startswith("instead", sentence.start)
+    return sentence.turns and not answer.plain.startswith("instead", sentence.start)
 
 
 def _plain_after_turn(found: Sequence[Sentence]) -> int:
@@ -212,7 +236,7 @@ def _inabilities(answer: Answer) -> dict[str, float]:
         "no data": float(bool(rules & _NO_DATA)),
         "no ability": float("no-ability" in rules),
         "wants input": float(bool(rules & _WANTS)),
-        "private": float(_PRIVATE.search(answer.text.plain[:500]) is not None),
+        "private": float(_PRIVATE.search(answer.plain[:500]) is not None),
     }
 
 
@@ -226,7 +250,7 @@ def _requested(answer: Answer, asked: Request) -> dict[str, float]:
         "opinion asked": float(soft and asked.asks_opinion),
         "answers yes or no": float(
             asked.asks_yes_or_no
-            and _YES_OR_NO.search(answer.text.plain) is not None
+            and _YES_OR_NO.match(answer.plain) is not None
             and Kind.DECLINE not in answer.kinds[:2]
         ),
         "text asked": float(asked.wants_text and answer.kinds[0] in {Kind.SOFT, Kind.UNABLE}),
@@ -237,6 +261,6 @@ def _repeats_negated(answer: Answer, asked: Request) -> bool:
     """Tell whether the first sentence says the words of the question again, with a "not"."""
     if not answer.found or not asked.words:
         return False
-    first = answer.text.plain[answer.found[0].start : answer.found[0].end]
+    first = answer.plain[answer.found[0].start : answer.found[0].end]
     same = len(asked.words & content_words(first)) / len(asked.words)
     return same >= _SAME_WORDS and _NEGATION.search(first) is not None

@@ -6,15 +6,19 @@ Patterns are RE2 over plain text: lower case, without accents ("e" for "é", "и
 # ruff: noqa: RUF001, E501 - letters of other languages are meant, and wide
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import re2
 
 from uncensor_trainer.refusals.classes import AnswerClass, Verdict
-from uncensor_trainer.refusals.loose import one_line, phrase_scanner
+from uncensor_trainer.refusals.joined import hits
+from uncensor_trainer.refusals.literals import required
 from uncensor_trainer.refusals.matching import Matcher, matcher
-from uncensor_trainer.refusals.text import ascii_only, plain_text
+from uncensor_trainer.refusals.plains import plains
+from uncensor_trainer.refusals.text import ascii_only, glance, plain_text
 
 REACH = 400  # characters of an answer
 
@@ -156,13 +160,37 @@ def _pairs() -> tuple[tuple[AnswerClass, str, str], ...]:
 _COMPILED = tuple((c, rule, re2.compile(pattern)) for c, rule, pattern in _pairs())
 LATIN = tuple(pattern for _, _, pattern in _pairs() if pattern.isascii())
 _BEYONDLATIN = "\u0400"
+_GAPS = re.compile(r"[\s*_`>#]+")
+
+
+def may_hold_phrases(responses: Sequence[str]) -> set[int]:
+    """Return which of many answers may hold a phrase; the others hold none."""
+    openings = [plain.words for plain in plains(responses, REACH)]
+    found = set(hits(openings, LATIN)[0].tolist())
+    for number, response in enumerate(responses):
+        head = response[:REACH]
+        if not head.isascii() and max(head) >= _BEYONDLATIN and _beyond_latin(head):
+            found.add(number)
+    return found
+
+
+def _beyond_latin(head: str) -> bool:
+    """Tell whether a word stands there without which no such phrase can be one."""
+    words = _words_beyond_latin()
+    return words is None or words.search(_GAPS.sub("", glance(head))) is not None
+
+
+@cache
+def _words_beyond_latin() -> re.Pattern[str] | None:
+    patterns = [pattern for _, _, pattern in _pairs() if not pattern.isascii()]
+    found = [words for pattern in patterns if (words := required(pattern))]
+    if len(found) < len(patterns):
+        return None
+    return re.compile("|".join(map(re.escape, sorted(frozenset().union(*found)))))
 
 
 def foreign_phrase(response: str) -> Verdict | None:
     """Return what the opening of an answer says in one of the languages, or None."""
-    head = response[:REACH]
-    if head.isascii() and not phrase_scanner(LATIN)(one_line(head.lower().encode())):
-        return None
     text = plain_text(response, REACH)
     opening = text.plain
     if max(opening, default="") < _BEYONDLATIN and not _latin()(ascii_only(opening)):

@@ -24,27 +24,29 @@ from re._constants import (  # type: ignore[import-not-found]  # isort: skip
 
 SHORTEST = 3
 _MOST = 400
+_LETTERS = 12.0  # of an alphabet in which each were as frequent as any other
 Words = frozenset[str]
 
 
-def required(pattern: str, separator: str = " ") -> Words | None:
+def required(pattern: str, separator: str = " ", shortest: int = SHORTEST) -> Words | None:
     """Return words one of which stands in every text that the pattern matches; None: not known.
 
     Args:
         pattern: without flags; letters are lower case.
         separator: a character at which words are cut, because texts may have others in its place.
+        shortest: bytes that a word has at least.
     """
     try:
         tree = parser.parse(pattern)
     except re.error:
         return None
-    return _best(_of_sequence(list(tree), separator))
+    return _best(_of_sequence(list(tree), separator, shortest), shortest)
 
 
-def _best(candidates: Iterable[Words]) -> Words | None:
-    """Prefer sets whose shortest word is long, then small ones."""
-    good = [c for c in candidates if c and len(c) <= _MOST and min(map(_size, c)) >= SHORTEST]
-    return max(good, key=lambda c: (min(*map(_size, c), 6), -len(c)), default=None)
+def _best(candidates: Iterable[Words], shortest: int) -> Words | None:
+    """Prefer sets of words that chance would rarely write."""
+    good = [c for c in candidates if c and len(c) <= _MOST and min(map(_size, c)) >= shortest]
+    return min(good, key=lambda c: sum(_LETTERS ** -_size(word) for word in c), default=None)
 
 
 def _size(word: str) -> int:
@@ -52,7 +54,7 @@ def _size(word: str) -> int:
     return len(word.encode())
 
 
-def _of_sequence(items: Sequence[Any], separator: str) -> list[Words]:
+def _of_sequence(items: Sequence[Any], separator: str, shortest: int) -> list[Words]:
     """Return sets of words; each set alone is required."""
     found: list[Words] = []
     run = ""
@@ -64,17 +66,17 @@ def _of_sequence(items: Sequence[Any], separator: str) -> list[Words]:
             continue
         found.append(frozenset({run}))
         run = ""
-        found += _of_item(kind, value, separator)
+        found += _of_item(kind, value, separator, shortest)
     return [*found, frozenset({run})]
 
 
-def _of_item(kind: Any, value: Any, separator: str) -> list[Words]:
+def _of_item(kind: Any, value: Any, separator: str, shortest: int) -> list[Words]:
     if kind is SUBPATTERN:
-        return _of_sequence(list(value[-1]), separator)
+        return _of_sequence(list(value[-1]), separator, shortest)
     if kind is BRANCH:
-        best = [_best(_of_sequence(list(branch), separator)) for branch in value[1]]
+        best = [_best(_of_sequence(list(b), separator, shortest), shortest) for b in value[1]]
         if all(words is not None for words in best):
             return [frozenset().union(*(words for words in best if words))]
     if kind in {MAX_REPEAT, MIN_REPEAT} and value[0] > 0:
-        return _of_sequence(list(value[2]), separator)
+        return _of_sequence(list(value[2]), separator, shortest)
     return []

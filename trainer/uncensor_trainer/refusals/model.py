@@ -30,7 +30,9 @@ class Linear:
 
     def probability(self, numbers: Mapping[str, float]) -> float:
         """Return how likely the stage says yes, 0 to 1."""
-        odds = self.bias + sum(w * numbers.get(name, 0.0) for name, w in self.weights.items())
+        odds = self.bias + sum(
+            self.weights.get(name, 0.0) * number for name, number in numbers.items()
+        )
         return 1 / (1 + exp(-max(-50.0, min(50.0, odds))))
 
 

@@ -1,185 +1,175 @@
-"""An answer as a row of sentences, each with the one thing that it does.
+"""Answers as rows of sentences, each with the one thing that it does; many answers at once.
 
 Quotations are masked first: what somebody says inside an answer is no decision of the answer.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
-from uncensor_trainer.refusals.cues import Cue, cues_of
-from uncensor_trainer.refusals.text import Text, ascii_only
+import numpy as np
+import numpy.typing as npt
 
+from uncensor_trainer.refusals.cue_scan import cues_of
+from uncensor_trainer.refusals.joined import Numbers, joined, row_scanner, starts_of
+from uncensor_trainer.refusals.meanings import Meaning, Sentence, meaning_of
+
+Letters = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 MOST_SENTENCES = 24
-_A_PAIR = 2
 OPENING = 6  # sentences that can decide about an answer
-# A set comes first wherever it can: `re` looks for one character of a set ten times as fast as it
-# tries branches. The text is ASCII.
-_END = re.compile(r"""[.!?\n](?:(?<=\n)\n*|(?<=[.!?])[.!?]*["')\]]*(?:[ \t\n\f\r]+|\Z))""")
+_A_PAIR = 2
 # A caveat and its answer may share a sentence: "I have no taste, but rigatoni is the usual one."
 # Some models leave out the blank: "I cannot judge that.However, most people say ...".
-_HINGE = re.compile(r"(?:[,;] ?|\.)(?:but|however|yet|though|still)\b", re.ASCII)
-_SAYS_NO = re.compile(
-    r"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b", re.ASCII
-)
-_QUOTATION = re.compile(r'"[^"\n]{1,400}"')
-_TURN_WORDS = (
-    r"(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
-)
-_TURN = re.compile(rf"[,;.] ?{_TURN_WORDS}", re.ASCII)
-_TURN_FIRST = re.compile(_TURN_WORDS, re.ASCII)
-# "I cannot give a personal opinion" is a caveat, "I cannot access your files" a missing tool,
-# although both contain "I cannot give ...".
-YIELDING = frozenset({"cannot-do", "bare-cannot", "sorry-but", "not-in-my-programming"})
-# "I have no hands, so I cannot explain it" does not yield: an explanation needs none.
-_EXCUSES = frozenset({"no-ability"})
+_HINGES = {
+    pattern: length
+    for word in ("but", "however", "yet", "though", "still")
+    for pattern, length in (
+        (rf"[,;.]{word}\b", len(word) + 1),
+        (rf"[,;] {word}\b", len(word) + 2),
+    )
+}
+"""Patterns and how long each is."""
+_SAYS_NO = re.compile(rb"n't\b|\b(?:not|no|cannot|unable|never|lack|just an?|neutral|impartial)\b")
+_QUOTATION = re.compile(rb'"[^"\n]{1,400}"')
+_PLAIN = meaning_of(())
 
 
-class Kind(StrEnum):
-    """The main thing that a sentence does; the order of `_BY_WEIGHT` decides between several."""
-
-    DECLINE = "decline"
-    UNABLE = "unable"
-    SOFT = "soft"
-    OPENER = "opener"
-    REBUKE = "rebuke"
-    LECTURE = "lecture"
-    OFFER = "offer"
-    SELF = "self"
-    MODEL = "model"
-    PLAIN = "plain"
+def _among(letters: bytes) -> Flags:
+    """Return a table: is this byte one of these?"""
+    return np.isin(np.arange(256, dtype=np.uint8), np.frombuffer(letters, np.uint8))
 
 
-_BY_WEIGHT = (
-    Cue.UNABLE, Cue.SOFT, Cue.OPENER, Cue.REBUKE, Cue.LECTURE, Cue.OFFER, Cue.SELF, Cue.MODEL,
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence of the plain text.
-
-    Attributes:
-        start, end: place in the plain text, without the blanks around.
-        kind: what it mainly does.
-        named_cues: the patterns that matched, by name, with their cues.
-        cues: everything that it does.
-        rules: names of the patterns that matched.
-        turns: it begins with or contains "but", "however" and the like.
-    """
-
-    start: int
-    end: int
-    kind: Kind
-    named_cues: tuple[tuple[str, Cue], ...]
-    cues: frozenset[Cue]
-    rules: frozenset[str]
-    turns: bool
-
-    @property
-    def length(self) -> int:
-        """Characters."""
-        return self.end - self.start
+_IS_BLANK = _among(b" \t\n\r\x0b\x0c")
+_IS_END = _among(b".!?")
+_IS_CLOSING = _among(b"\"')]")
+_MAY_END = _IS_END | _IS_CLOSING
+_ENDS_AFTER = _among(b" \t\n\f\r\0")
 
 
 def sentences(
-    text: Text, worth_more: Callable[[Sequence[Sentence]], bool] | None = None
-) -> tuple[Sentence, ...]:
-    """Return the first sentences of a text, with what they do.
+    plains: Sequence[bytes], worth_more: Callable[[Sequence[Meaning]], bool] | None = None
+) -> list[tuple[Sentence, ...]]:
+    """Return the first sentences of each plain text, with what they do.
 
     Args:
-        text: the plain text.
-        worth_more: asked with the first `OPENING` sentences; the others are left out when it says
-            no.
+        plains: ASCII, without NUL.
+        worth_more: asked with what the first `OPENING` sentences do; none are returned when it
+            says no.
     """
-    plain = ascii_only(_without_quotations(text.plain))
-    turns = [match.span() for match in _TURN.finditer(plain)]
-    found: list[Sentence] = []
-    for start, end in _spans(plain):
-        found.append(_sentence(plain[start:end], start, turns))
-        if len(found) == MOST_SENTENCES:
-            break
-        if len(found) == OPENING and worth_more and not worth_more(found):
-            break
-    return tuple(found)
+    rows = _Rows([_without_quotations(plain) for plain in plains])
+    opening = rows.meanings([range(min(OPENING, count)) for count in rows.counts])
+    wanted = [
+        range(min(OPENING, count), count) if not worth_more or worth_more(some) else None
+        for count, some in zip(rows.counts, opening, strict=True)
+    ]
+    more = rows.meanings([numbers or range(0) for numbers in wanted])
+    return [
+        () if numbers is None else rows.sentences(row, [*opening[row], *more[row]])
+        for row, numbers in enumerate(wanted)
+    ]
 
 
-def _without_quotations(plain: str) -> str:
+def _without_quotations(plain: bytes) -> bytes:
     """Mask quoted text, unless the whole answer stands in quotes."""
+    if b'"' not in plain:
+        return plain
     words = plain.strip()
-    if words.startswith('"') and words.endswith('"') and words.count('"') == _A_PAIR:
-        return plain.replace('"', " ")
-    return _QUOTATION.sub(lambda match: '"' + "~" * (len(match.group()) - 2) + '"', plain)
+    if words.startswith(b'"') and words.endswith(b'"') and words.count(b'"') == _A_PAIR:
+        return plain.replace(b'"', b" ")
+    return _QUOTATION.sub(lambda match: b'"' + b"~" * (len(match[0]) - 2) + b'"', plain)
 
 
-def _spans(plain: str) -> Iterator[tuple[int, int]]:
-    hinges = [match.span() for match in _HINGE.finditer(plain)]
-    last = 0
-    for match in _END.finditer(plain):
-        yield from _halves(plain, last, match.end(), hinges)
-        last = match.end()
-    yield from _halves(plain, last, len(plain), hinges)
+class _Rows:
+    """The sentences of some masked plain texts, numbered through.
+
+    Attributes:
+        counts: how many sentences each text has, up to `MOST_SENTENCES`.
+    """
+
+    def __init__(self, plains: Sequence[bytes]) -> None:
+        self._data = joined(plains)
+        begins = starts_of(plains)
+        starts, ends = _pieces(self._data, begins)
+        rows = np.searchsorted(begins, starts, "right") - 1
+        self._starts: list[int] = starts.tolist()
+        self._ends: list[int] = ends.tolist()
+        self._begins: list[int] = begins.tolist()
+        counts = np.bincount(rows, minlength=len(plains))
+        self._firsts: list[int] = (np.cumsum(counts) - counts).tolist()
+        self.counts: list[int] = np.minimum(counts, MOST_SENTENCES).tolist()
+        self._turns = bytearray(len(starts))
+
+    def meanings(self, wanted: Sequence[range]) -> list[list[Meaning]]:
+        """Return what the sentences of each text do, by their numbers within it."""
+        chosen = [
+            first + number
+            for first, numbers in zip(self._firsts, wanted, strict=True)
+            for number in numbers
+        ]
+        data, starts, ends = self._data, self._starts, self._ends
+        found = [_PLAIN] * len(chosen)
+        for place, hits, turns in cues_of([data[starts[n] : ends[n]] for n in chosen]):
+            found[place] = meaning_of(hits)
+            self._turns[chosen[place]] = turns
+        rest = iter(found)
+        return [list(itertools.islice(rest, len(numbers))) for numbers in wanted]
+
+    def sentences(self, row: int, meanings: Sequence[Meaning]) -> tuple[Sentence, ...]:
+        """Return the first sentences of a text."""
+        first, begin = self._firsts[row], self._begins[row]
+        chosen = slice(first, first + len(meanings))
+        return tuple(
+            Sentence(start - begin, end - begin, turns > 0, meaning)
+            for start, end, turns, meaning in zip(
+                self._starts[chosen], self._ends[chosen], self._turns[chosen], meanings, strict=True
+            )
+        )
 
 
-def _halves(
-    plain: str, start: int, end: int, hinges: Sequence[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
-    place = bisect_left(hinges, (start,)) if hinges else 0
-    if place < len(hinges) and hinges[place][1] <= end:
-        hinge = hinges[place][0]
-        if _SAYS_NO.search(plain[start:hinge]):
-            yield from _trimmed(plain, start, hinge)
-            start = hinge
-    yield from _trimmed(plain, start, end)
+def _pieces(data: bytes, begins: Numbers) -> tuple[Numbers, Numbers]:
+    """Return where sentences begin and end, without the blanks around."""
+    letters = np.frombuffer(data, np.uint8)
+    cuts = np.sort(np.concatenate((begins[:-1], begins[1:] - 2, _ends(letters))))
+    cuts = np.sort(np.concatenate((cuts, _halves(data, cuts))))
+    starts, ends = cuts[:-1].copy(), cuts[1:].copy()
+    _move(starts, 1, lambda some: _IS_BLANK[letters[some]])
+    _move(ends, -1, lambda some: _IS_BLANK[letters[some - 1]])
+    is_sentence = (starts < ends) & (letters[starts] != 0)
+    return starts[is_sentence], ends[is_sentence]
 
 
-def _trimmed(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    piece = plain[start:end]
-    words = piece.strip()
-    if words:
-        start += piece.index(words[0])
-        yield start, start + len(words)
+def _move(places: Numbers, step: int, goes_on: Callable[[Numbers], Flags]) -> None:
+    """Move each place step by step for as long as it has to; a NUL stops every one."""
+    moving = np.arange(len(places))
+    while len(moving := moving[goes_on(places[moving])]):
+        places[moving] += step
 
 
-def _sentence(words: str, start: int, turns: Sequence[tuple[int, int]]) -> Sentence:
-    hits = cues_of(words)
-    end = start + len(words)
-    return Sentence(start, end, *_meaning(hits), _turns(words, start, end, turns))
+def _ends(letters: Letters) -> Numbers:
+    """Return the blanks, line breaks and ends of texts at which sentences end."""
+    places = np.flatnonzero(_MAY_END[letters[:-1]] & _ENDS_AFTER[letters[1:]])
+    marks = places.copy()  # before closing quotes and brackets
+    _move(marks, -1, lambda some: _IS_CLOSING[letters[some]])
+    lines = np.flatnonzero(letters == ord("\n"))
+    return np.concatenate((places[_IS_END[letters[marks]]] + 1, lines))
 
 
-def _turns(words: str, start: int, end: int, turns: Sequence[tuple[int, int]]) -> bool:
-    if _TURN_FIRST.match(words):
-        return True
-    place = bisect_left(turns, (start,)) if turns else 0
-    return place < len(turns) and turns[place][1] <= end
-
-
-@lru_cache(1 << 14)
-def _meaning(
-    hits: tuple[tuple[str, Cue], ...],
-) -> tuple[Kind, tuple[tuple[str, Cue], ...], frozenset[Cue], frozenset[str]]:
-    """Return what a sentence does by the patterns in it; few combinations occur at all."""
-    cues = frozenset(cue for _, cue in hits)
-    return _kind(hits), hits, cues, frozenset(name for name, _ in hits)
-
-
-def _kind(hits: tuple[tuple[str, Cue], ...]) -> Kind:
-    cues = {cue for _, cue in hits}
-    declines = {name for name, cue in hits if cue is Cue.DECLINE}
-    if any(name == "everyday-cannot" for name, _ in hits):
-        return Kind.PLAIN
-    lacks = cues & {Cue.SOFT, Cue.UNABLE}
-    if {name for name, cue in hits if cue in lacks} <= _EXCUSES or (
-        "sorry-but" in declines and Cue.SOFT in lacks
-    ):
-        lacks = set()
-    if declines and not (declines <= YIELDING and lacks):
-        return Kind.DECLINE
-    if declines and Cue.SOFT in cues:
-        return Kind.SOFT
-    return next((Kind(cue.value) for cue in _BY_WEIGHT if cue in cues), Kind.PLAIN)
+def _halves(data: bytes, cuts: Numbers) -> Numbers:
+    """Return the hinges: in each sentence the first, if the sentence says no before it."""
+    numbers, ends = row_scanner(tuple(_HINGES))(data)
+    starts = ends - np.array([*_HINGES.values()], np.intp)[numbers]
+    order = np.argsort(starts)
+    starts, ends = starts[order], ends[order]
+    pieces = np.searchsorted(cuts, starts, "right") - 1
+    is_first = np.diff(pieces, prepend=-1) > 0
+    wanted = zip(
+        cuts[pieces[is_first]].tolist(),
+        starts[is_first].tolist(),
+        (ends <= cuts[pieces + 1])[is_first].tolist(),
+        strict=True,
+    )
+    found = [hinge for start, hinge, fits in wanted if fits and _SAYS_NO.search(data, start, hinge)]
+    return np.array(found, np.intp)

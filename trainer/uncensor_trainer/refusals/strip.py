@@ -8,6 +8,7 @@ from uncensor_trainer.refusals.classes import Verdict
 from uncensor_trainer.refusals.text import plain_text
 
 _REACH = 700
+_LINK_REACH = 100  # characters: two words and marks
 # Ends of a caveat, looked for from its start: the word that announces the answer, or its sentence.
 _ANSWER_IN_SENTENCE = re2.compile(
     r"[,;] ?(?:but|however|though|yet)\b,? ?(?:that said,? |in general,? )?"
@@ -55,6 +56,6 @@ def _end_of_caveat(body: str) -> int:
 
 def _without_link(rest: str) -> str:
     trimmed = rest.lstrip(" ,;\n\t\r")
-    text = plain_text(trimmed, _REACH)
+    text = plain_text(trimmed, _LINK_REACH)
     link = _LINK.search(text.plain)
     return trimmed[text.origin(link.end()) :].lstrip() if link else trimmed
