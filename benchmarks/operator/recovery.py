@@ -97,7 +97,9 @@ def lay_out(workspace: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         model = tiny_model(Path(folder) / "tiny")
-        shutil.copytree(model, workspace / "models" / "tiny")
+        there = shutil.copytree(model, workspace / "models" / "tiny")
+    for file in there.iterdir():
+        file.chmod(0o644)  # the pods' user is another one
     lines = [
         json.dumps({"instruction": f"Say {word} {n} times.", "input": "", "output": f"{word} " * n})
         for n in range(1, 40)
