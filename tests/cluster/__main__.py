@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 
@@ -13,6 +14,8 @@ from cluster.errors import ClusterError
 
 def main() -> int:
     """Run a command; the exit code is 1 for what went wrong, 3 for `status` of no cluster."""
+    # A shell starts its background jobs deaf to it; whoever interrupts a cluster means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options = parser().parse_args()
     try:
         return int(options.command(options))
