@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from uncensor_operator.cluster.client import FORBIDDEN, ApiError, Client
+from uncensor_operator.cluster.client import FORBIDDEN, ApiError, Client, Object
 from uncensor_operator.cluster.resources import CORE_EVENTS
 from uncensor_operator.plan.times import read_time
 from uncensor_operator.plan.world import WarningEvent
@@ -62,16 +61,16 @@ class EventBook:
                 page.asked = self._clock()
         return page.found.get(thing, ())
 
-    async def _asked(self, namespace: str) -> list[Mapping[str, Any]]:
+    async def _asked(self, namespace: str) -> list[Object]:
         try:
-            return [*await self._client.list(CORE_EVENTS, namespace, fieldSelector="type=Warning")]
+            return await self._client.list(CORE_EVENTS, namespace, fieldSelector="type=Warning")
         except ApiError as error:
             if error.code == FORBIDDEN:
                 return []
             raise
 
 
-def _by_thing(raws: list[Mapping[str, Any]]) -> dict[str, tuple[WarningEvent, ...]]:
+def _by_thing(raws: list[Object]) -> dict[str, tuple[WarningEvent, ...]]:
     found: dict[str, list[WarningEvent]] = defaultdict(list)
     for raw in raws:
         about = raw.get("involvedObject", {})
