@@ -58,7 +58,7 @@ def created_at_once(cluster: Cluster, number: int) -> Object:
     fakes.create_all(cluster, [(PATH, a_job(f"job-{n}")) for n in range(number)])
     created = time.monotonic() - began
     say(f"created after {created:.1f} s")
-    wait_until("every pod", lambda: len(pods) >= 2 * number, 580, 0.5)
+    wait_until("every pod", lambda: len(pods) >= 2 * number, 1200, 0.5)
     whole = max(pods.values()) - began
     return {
         "jobs": number,

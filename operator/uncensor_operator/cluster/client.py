@@ -81,10 +81,11 @@ class Client:
         """Yield all objects that a selection names; never more than a page of them is held."""
         return self._pages(resource, namespace, JSON, parameters)
 
-    async def uids(self, resource: Resource, namespace: str | None, **parameters: str) -> set[str]:
-        """Return the identities of all objects that a selection names, without their contents."""
-        raws = self._pages(resource, namespace, METADATA, parameters)
-        return {raw["metadata"]["uid"] async for raw in raws}
+    def each_metadata(
+        self, resource: Resource, namespace: str | None, **parameters: str
+    ) -> AsyncIterator[Object]:
+        """Likewise, with nothing of the objects but their metadata."""
+        return self._pages(resource, namespace, METADATA, parameters)
 
     async def _pages(
         self,

@@ -23,7 +23,7 @@ from uncensor_operator.names import Label
 
 Object = dict[str, Any]
 # Their contents are ours already; keeping them for thousands of runs would cost for nothing.
-_NAMES_ONLY = frozenset({CONFIG_MAPS.kind, POLICIES.kind})
+NAMES_ONLY = frozenset({CONFIG_MAPS, POLICIES})
 # All that a pass reads of their specs.
 _LOOKED_AT = {
     JOBS.kind: ("suspend",),
@@ -172,7 +172,7 @@ def key_of(resource: Resource, raw: Object) -> Key | None:
 def _slim(resource: Resource, raw: Object) -> Object:
     """What passes look at: pod templates, by far the largest part, are written and never read."""
     metadata = {key: value for key, value in raw["metadata"].items() if key not in _DROPPED}
-    if resource.kind in _NAMES_ONLY:
+    if resource in NAMES_ONLY:
         return {"kind": resource.kind, "metadata": metadata}
     slim = {**raw, "kind": resource.kind, "metadata": metadata}
     if resource.kind in _LOOKED_AT:

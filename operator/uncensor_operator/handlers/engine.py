@@ -18,7 +18,7 @@ from uncensor_operator.cluster.execute import Executor
 from uncensor_operator.cluster.logs import LogBook
 from uncensor_operator.cluster.observe import Observer
 from uncensor_operator.cluster.resources import PODS, RUNS, SELECTOR, WATCHED, Resource
-from uncensor_operator.cluster.store import Key, Store
+from uncensor_operator.cluster.store import NAMES_ONLY, Key, Store
 from uncensor_operator.errors import UncensorError
 from uncensor_operator.handlers.runs import Reconciler
 from uncensor_operator.handlers.watching import kopf_settings, registry
@@ -94,11 +94,12 @@ class Engine:
 
     async def _list(self, resource: Resource, namespace: str | None) -> None:
         selection = {} if resource is RUNS else {"labelSelector": SELECTOR}
+        each = self._client.each_metadata if resource in NAMES_ONLY else self._client.each
         try:
             # One by one: the store keeps a small part of each, and thousands may come.
-            async for raw in self._client.each(resource, namespace, **selection):
-                raw.setdefault("kind", resource.kind)
-                raw.setdefault("apiVersion", resource.version)
+            async for raw in each(resource, namespace, **selection):
+                # Lists leave the kind of their items out, or say what kind of metadata it is.
+                raw |= {"kind": resource.kind, "apiVersion": resource.version}
                 self._store.put(resource, raw)
         except ApiError as error:
             if error.code == NOT_FOUND:
@@ -199,7 +200,8 @@ class Engine:
             try:
                 for namespace in self._namespaces():
                     selection = {} if resource is RUNS else {"labelSelector": SELECTOR}
-                    found |= await self._client.uids(resource, namespace, **selection)
+                    every = self._client.each_metadata(resource, namespace, **selection)
+                    found |= {raw["metadata"]["uid"] async for raw in every}
             except ApiError as error:
                 LOG.warning("resync of %s: %s", resource.plural, error)
                 continue

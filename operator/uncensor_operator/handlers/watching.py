@@ -66,6 +66,9 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     found.networking.request_timeout = settings.engine.request_seconds
     found.networking.connect_timeout = 5
     found.execution.max_workers = 4
+    # kopf holds the last version of an object for so long, for the case that another one comes.
+    # Its default of 5 s keeps the whole first list of thousands in memory.
+    found.queueing.idle_timeout = 0.2
     found.process.ultimate_exiting_timeout = 20
     found.persistence.finalizer = names.FINALIZER
     found.persistence.diffbase_storage = _NoBase()
