@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import time
 
 import pytest
 
@@ -65,8 +66,8 @@ def server():
     return Server()
 
 
-def a_lease(server, identity, clock=None):
-    return Lease(server, "ns", identity, SETTINGS, clock or Clock())
+def a_lease(server, identity, clock=None, settings=SETTINGS):
+    return Lease(server, "ns", identity, settings, clock or Clock())
 
 
 def gets(lease):
@@ -152,6 +153,31 @@ def test_a_server_out_of_reach_ends_the_leader_before_others_may_take_over(serve
     with pytest.raises(LeaseLostError, match="in time"):
         asyncio.run(first.keep())
     assert SETTINGS.renew_seconds <= clock.now - began < SETTINGS.lease_seconds
+
+
+def test_a_request_that_is_lost_on_its_way_leaves_time_for_another(server):
+    settings = Election(lease_seconds=3, renew_seconds=2, retry_seconds=0.001)
+    first = a_lease(server, "a", time.monotonic, settings)
+    assert gets(first)
+    before, lost = server.version, []
+    reach = server.get
+
+    async def once_lost(*where):
+        server.get = reach
+        lost.append(where)
+        await asyncio.Event().wait()
+
+    server.get = once_lost
+
+    async def story():
+        keeping = asyncio.create_task(first.keep())
+        while server.version == before:  # noqa: ASYNC110 - the server is no task
+            await asyncio.sleep(0.001)
+            assert not keeping.done()
+        keeping.cancel()
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+    assert lost
 
 
 def test_a_short_fault_does_not_end_the_leader(server):

@@ -68,12 +68,14 @@ class Lease:
             # From before the request on: others count from when it was written, not answered.
             began = self._clock()
             left = renewed + self._settings.renew_seconds - began
+            # One request that is lost on its way must leave time for another.
+            patience = max(0.1, min(left, self._settings.renew_seconds / 2))
             try:
-                if not await asyncio.wait_for(self._take(), max(0.1, left)):
+                if not await asyncio.wait_for(self._take(), patience):
                     raise LeaseLostError("Another replica holds the lease.")
                 renewed = began
             except (ApiError, TimeoutError) as error:
-                LOG.warning("lease not renewed: %s", error)
+                LOG.warning("lease not renewed: %s", str(error) or "no answer in time")
                 if self._clock() - renewed >= self._settings.renew_seconds:
                     raise LeaseLostError("The lease could not be renewed in time.") from error
 
