@@ -171,7 +171,7 @@ def test_a_request_that_is_lost_on_its_way_leaves_time_for_another(server):
 
     async def story():
         keeping = asyncio.create_task(first.keep())
-        while server.version == before:  # noqa: ASYNC110 - the server is no task
+        while server.version == before:
             await asyncio.sleep(0.001)
             assert not keeping.done()
         keeping.cancel()
