@@ -80,6 +80,15 @@ def test_namespaces_are_asked_for_apart():
     assert [namespace for namespace, _ in client.asked] == ["a", "b"]
 
 
+def test_a_namespace_that_nobody_asks_about_is_forgotten():
+    now = [0.0]
+    book = EventBook(Events(an_event()), lambda: now[0])
+    for moment, namespace in ((0, "gone"), (50, "a"), (70, "b")):
+        now[0] = moment
+        asyncio.run(book.about(namespace, "Pod/p"))
+    assert len(book) == 2
+
+
 def test_where_events_may_not_be_read_there_are_none():
     client = Events()
     client.raws = ApiError(403, "Forbidden", "no")

@@ -21,6 +21,8 @@ from uncensor_operator.plan.world import WarningEvent
 # How old a list may be; a long one costs more, and is used for longer.
 FRESH_SECONDS = 2.0
 SECONDS_AN_EVENT = 0.01
+# What nobody asks for any more may be of a namespace that is gone.
+KEPT_SECONDS = 60.0
 NEVER = float("-inf")
 
 
@@ -38,6 +40,10 @@ class _Page:
     found: Mapping[str, tuple[WarningEvent, ...]] = field(default_factory=dict)
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def fresh_seconds(self) -> float:
+        return FRESH_SECONDS + SECONDS_AN_EVENT * self.count
+
 
 class EventBook:
     """Warnings by the object that they are about."""
@@ -47,6 +53,10 @@ class EventBook:
         self._clock = clock
         self._pages: dict[str, _Page] = defaultdict(_Page)
 
+    def __len__(self) -> int:
+        """Number of namespaces whose warnings are kept."""
+        return len(self._pages)
+
     async def about(self, namespace: str, thing: str) -> tuple[WarningEvent, ...]:
         """Return the warnings about a Kind/name, oldest first; none where we may not read them.
 
@@ -55,11 +65,18 @@ class EventBook:
         """
         page = self._pages[namespace]
         async with page.asking:
-            if self._clock() - page.asked > FRESH_SECONDS + SECONDS_AN_EVENT * page.count:
+            if self._clock() - page.asked > page.fresh_seconds:
                 found = await self._asked(namespace)
                 page.found, page.count = _by_thing(found), len(found)
                 page.asked = self._clock()
+                self._drop_old()
         return page.found.get(thing, ())
+
+    def _drop_old(self) -> None:
+        for namespace, page in list(self._pages.items()):
+            kept = KEPT_SECONDS + page.fresh_seconds
+            if self._clock() - page.asked > kept and not page.asking.locked():
+                del self._pages[namespace]
 
     async def _asked(self, namespace: str) -> list[Object]:
         try:
