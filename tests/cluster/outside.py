@@ -23,6 +23,7 @@ from cluster.api import Api
 from cluster.boxes import PATIENCE, await_true
 from cluster.checkout import ROOT
 from cluster.clusters import Cluster
+from cluster.places import cache
 
 NAMESPACE = "uncensor-outside"
 ACCOUNT = "uncensor-operator"
@@ -101,6 +102,10 @@ class Outside:
         if not kubeconfig.exists():
             self.cluster.account_kubeconfig(NAMESPACE, ACCOUNT, kubeconfig)
         environment = os.environ | {
+            # The image holds compiled bytecode; a shell that keeps Python from writing any would
+            # let every start compile all libraries.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(cache() / "bytecode"),
             "KUBECONFIG": str(kubeconfig),
             "POD_NAMESPACE": NAMESPACE,
             "POD_NAME": self.folder.name,

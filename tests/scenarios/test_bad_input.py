@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
+from cluster.api import ApiError
 from cluster.errors import ClusterError
 from cluster.outside import Outside
+from cluster.stunts import STUNT
 from cluster.volumes import RunNamespace
 from support.staging import Stage
 
 pytestmark = pytest.mark.cluster
 
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
+BINDINGS = f"{ADMISSION}/validatingadmissionpolicybindings"
 WITH_TOKEN = {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hf", "key": "token"}}}
 
 
@@ -113,6 +118,73 @@ def test_quota_is_told_and_the_run_goes_on_once_there_is_some(run: Stage) -> Non
 
     run.wait_for("Succeeded", seconds=120)
     assert run.condition("Stalled")["status"] == "False"
+
+
+def test_a_forbidden_image_is_told_and_the_run_goes_on_once_it_is_allowed(run: Stage) -> None:
+    forbid_the_doubles_image(run)
+    run.apply()
+    stalled = run.wait_for("Stalled", seconds=30)
+    assert stalled["reason"] == "Refused"
+    assert "may not run here" in stalled["message"]
+    run.space.api.delete(f"{BINDINGS}/{run.space.name}")
+
+    # The Job's controller pauses longer after each refusal.
+    run.wait_for("Succeeded", seconds=180)
+    assert run.condition("Stalled")["status"] == "False"
+
+
+def forbid_the_doubles_image(run: Stage) -> None:
+    """Refuse pods of this namespace as an administrator's policy does, and wait until it works."""
+    name, api = run.space.name, run.space.api
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
+    rule = {
+        "expression": f"object.spec.containers.all(c, c.image != '{STUNT}')",
+        "message": "this image may not run here",
+    }
+    policy = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [{**pods, "resources": ["pods"]}]},
+        "validations": [rule],
+    }
+    here = {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    binding = {
+        "policyName": name,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": here},
+    }
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    kind = "ValidatingAdmissionPolicy"
+    api.create(POLICIES, {**head, "kind": kind, "spec": policy})
+    api.create(BINDINGS, {**head, "kind": f"{kind}Binding", "spec": binding})
+    run.wait("the policy", lambda: refuses_the_double(run), 30)
+
+
+def refuses_the_double(run: Stage) -> bool:
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "asked"},
+        "spec": a_restricted_pod(),
+    }
+    try:
+        run.space.api.create(f"{run.space.path('pods')}?dryRun=All", body)
+    except ApiError as error:
+        return "may not run here" in str(error)
+    return False
+
+
+def a_restricted_pod() -> dict[str, Any]:
+    container = {
+        "name": "x",
+        "image": STUNT,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    return {"restartPolicy": "Never", "containers": [container]}
 
 
 def test_a_secret_that_comes_later_lets_the_run_go_on(run: Stage) -> None:
