@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from support.simulation import KINDS, Simulation, owner_of
+from support.simulation import KINDS, Simulation, a_spec, owner_of
 from uncensor_operator.plan.outcome import Plan
+from uncensor_operator.plan.world import LiveProgress
 
 SUMMARIES: Mapping[str, dict[str, Any]] = {
     "fetch": {
@@ -111,3 +112,29 @@ def timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: timeless(item) for key, item in value.items() if key not in TIMES}
     return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def training(**spec: Any) -> Simulation:
+    """A run whose training has just begun to run."""
+    sim = Simulation(a_spec(**spec))
+    sim.pass_stages("fetch", "filter", "prepare")
+    sim.start("r-train-1").settle()
+    return sim
+
+
+def saved(sim: Simulation, child: str, step: int, total: int = 100) -> None:
+    """Let an attempt tell of a checkpoint."""
+    pod = sim.pods[f"{child}-master-0"]["metadata"]["uid"]
+    sim.progress[child] = LiveProgress(
+        pod, step=step, total=total, checkpoint=step, checkpoint_at=sim.now, seen_at=sim.now
+    )
+
+
+def suspend(sim: Simulation, value: bool = True) -> Simulation:
+    """Suspend a run, or let it go on."""
+    return sim.edit(lambda spec: spec.update(suspend=value))
+
+
+def states(sim: Simulation) -> dict[str, str]:
+    """The state of each stage."""
+    return {one["name"]: one["state"] for one in sim.status["stages"]}
