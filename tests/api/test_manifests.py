@@ -2,7 +2,8 @@
 
 import pytest
 
-from support.manifests import BAD, GOOD, Bad, a_manifest, written
+from support.bad_manifests import BAD, Bad
+from support.manifests import GOOD, a_manifest, written
 from uncensor_operator.api.reading import read
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cluster.api import ApiError
-from support.manifests import BAD, GOOD, a_manifest, written
+from support.bad_manifests import BAD
+from support.manifests import GOOD, a_manifest, written
 from support.runs_on_cluster import CRD, MERGE
 from uncensor_operator.api import crdgen
 from uncensor_operator.api.reading import read

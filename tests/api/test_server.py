@@ -5,7 +5,8 @@ import json
 import pytest
 
 from support.api_server import ApiServer
-from support.manifests import BAD, GOOD, a_manifest, written
+from support.bad_manifests import BAD
+from support.manifests import GOOD, a_manifest, written
 from uncensor_operator.api import crdgen
 from uncensor_operator.api.reading import read
 

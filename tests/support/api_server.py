@@ -1,7 +1,8 @@
 """The part of an API server that judges custom resources: defaults, schema, lists, CEL rules.
 
-A stand-in for tests of the generated CRD. Its verdicts on the tables in `support.manifests` were
-compared once with those of the API server's own Go code (k8s.io/apiextensions-apiserver 0.34).
+A stand-in for tests of the generated CRD. Its verdicts on the tables in `support.manifests` and
+`support.bad_manifests` were compared once with those of the API server's own Go code
+(k8s.io/apiextensions-apiserver 0.34).
 """
 
 import copy
