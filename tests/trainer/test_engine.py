@@ -97,6 +97,15 @@ def test_a_gpu_alone_is_no_member_of_a_group(tmp_path, monkeypatch):
     assert "LOCAL_RANK" not in os.environ
 
 
+def test_a_hang_leaves_the_last_operations_of_nccl_beside_the_stacks(tmp_path):
+    told = flight_recorder(tmp_path)
+    assert told["TORCH_NCCL_DUMP_ON_TIMEOUT"] == "1"
+    for size in ("TORCH_NCCL_TRACE_BUFFER_SIZE", "TORCH_FR_BUFFER_SIZE"):
+        assert int(told[size]) >= 2000
+    for place in ("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", "TORCH_FR_DUMP_TEMP_FILE"):
+        assert told[place] == str(tmp_path / "nccl-rank")
+
+
 def test_deepspeed_is_told_every_number_and_no_optimizer(tmp_path):
     training = a_run(tmp_path, max_grad_norm=0.5, precision="bf16").training
     config = deepspeed_config(training, Split(4, 2, 2), gpu=False)

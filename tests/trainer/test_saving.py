@@ -5,6 +5,7 @@ import json
 import threading
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -234,3 +235,14 @@ def test_every_commit_is_told(saver, stream):
     assert (line["event"], line["step"]) == ("checkpoint", 5)
     assert 0 <= line["stall_seconds"] <= line["seconds"]
     assert line["bytes"] > 32
+
+
+def test_after_training_the_copy_takes_no_memory(saver, numbers, checkpoints):
+    numbers.values = torch.zeros(2**24)  # 64 MiB, which glibc never keeps
+    before = psutil.Process().memory_info().rss
+    saver.save(5, {}, rest)
+    saver.wait()
+    assert psutil.Process().memory_info().rss - before > 50 * 2**20
+    saver.close()
+    assert psutil.Process().memory_info().rss - before < 20 * 2**20
+    assert checkpoints.newest_verified()[0].step == 5

@@ -55,6 +55,17 @@ def test_a_trained_model_is_whole_and_has_learnt(a_run, base):
     assert any((weights(out)[name] != was).any() for name, was in weights(base).items())
 
 
+def test_what_a_training_needs_is_told_before_it_begins_and_kept_beside_what_it_took(a_run):
+    lines = train(a_run())
+    first = next(n for n, line in enumerate(lines) if line["event"] == "progress")
+    (told,) = [line["message"] for line in lines[:first] if "Needs" in line.get("message", "")]
+    assert re.search(r"Needs .* on disk \(3 checkpoints of .*the model .*there already\)", told)
+    assert re.search(r"memory a process \(process .*weights .*optimizer .*memory free\.", told)
+    summary = lines[-1]["summary"]
+    assert summary["memoryEstimateBytes"] > 700 * 2**20
+    assert summary["peakMemoryBytes"] > 0
+
+
 def test_an_exported_model_generates_and_reads_text_like_its_base(a_run, base):
     run = a_run()
     train(run)
@@ -152,7 +163,7 @@ def test_lora_leaves_an_adapter_and_the_merged_model(a_run, base):
     assert not torch.allclose(found, before, atol=1e-3)
 
 
-@pytest.mark.parametrize("training", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("training", [{}, {"packing": "on"}, LORA], ids=["full", "packed", "lora"])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(a_run, training):
     whole = a_run("whole", epochs=2.0, **training)
     stopped = a_run("stopped", epochs=2.0, **training)

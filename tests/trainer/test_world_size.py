@@ -1,13 +1,17 @@
 """One training, continued by other numbers of processes and other ZeRO stages."""
 
 import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from support.ranks import Ranks
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
-from support.training import losses, train
+from support.training import arm_dir, checkpoints, losses, train
 
 STEPS = 12
 GLOBAL_BATCH = 8
+LORA = {"method": "lora", "lora": {"rank": 4}, "learning_rate": 0.005}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,14 @@ def undisturbed(a_run, base):
     return losses(run)
 
 
+@pytest.fixture(scope="module")
+def adapters_alone(a_run, base):
+    """Return the training of an adapter by one process."""
+    run = attempt(a_run(), base, processes=1, **LORA)
+    train(run)
+    return run
+
+
 @pytest.mark.parametrize(
     "attempts",
     [
@@ -90,3 +102,31 @@ def test_the_same_processes_go_on_bit_by_bit(ranks, a_run, base, processes, stag
         run = attempt(folder, base, processes=processes, stage=stage)
         ranks.attempt(run, processes)
     assert losses(attempt(stopped, base, processes=2)) == losses(attempt(whole, base, processes=2))
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_adapters_of_several_processes_go_on_and_are_exported_whole(
+    ranks, a_run, base, adapters_alone, stage
+):
+    run = attempt(a_run(), base, processes=2, stage=stage, **LORA)
+    ranks.attempt(run, 2, stop_at=5)
+    assert "step-6" in checkpoints(run)
+    assert not (arm_dir(run) / "model").exists()
+    lines = ranks.attempt(run, 2)
+    assert any(
+        "Going on from the checkpoint of step 6" in line.get("message", "") for line in lines
+    )
+    wanted = losses(adapters_alone)
+    assert wanted[-1][1] < wanted[0][1] - 0.05
+    assert losses(run) == [(step, pytest.approx(loss, abs=1e-3)) for step, loss in wanted]
+
+    out, ids = arm_dir(run) / "model", torch.arange(2, 30)[None]
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), out / "adapter")
+    merged, alone = (
+        AutoModelForCausalLM.from_pretrained(folder)
+        for folder in (out, arm_dir(adapters_alone) / "model")
+    )
+    with torch.no_grad():
+        one, other, third = (model(ids).logits for model in (adapted, merged, alone))
+    assert torch.allclose(one, other, atol=1e-5)
+    assert torch.allclose(other, third, atol=1e-2)

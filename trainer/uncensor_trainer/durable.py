@@ -66,11 +66,16 @@ class DurableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no ty
             self.saver.wait()
 
     def settle(self) -> None:
-        """Let a save that is under way end when training ends with an error of its own."""
+        """Let a save that is under way end, also when training ended with an error of its own.
+
+        What an export needs of memory comes after that, and can have what saves took.
+        """
         try:
             self.finish_saves()
         except StageError as error:
             self.progress.note(str(error))
+        if self.saver is not None:
+            self.saver.close()
 
     def _prepare_for_training(self, max_steps: int, loader: Any, resume: str | None) -> Any:
         """Build engine, optimizer and scheduler; then bring back what was saved."""

@@ -19,6 +19,7 @@ import torch
 from transformers.utils import logging
 
 from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.heap import map_large_blocks
 from uncensor_trainer.memory import needs_deepspeed
 from uncensor_trainer.runfile import RunFile, TrainingSettings
 
@@ -200,6 +201,7 @@ def prepare_process(engine: Engine, stacks: Path) -> None:
     if not engine.gpu:
         # Vanishing gradients become denormal numbers, which a CPU handles ten times slower.
         torch.set_flush_denormal(True)
+        map_large_blocks()
     else:
         stacks.mkdir(parents=True, exist_ok=True)
         for name, value in flight_recorder(stacks).items():

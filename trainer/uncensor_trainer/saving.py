@@ -153,6 +153,10 @@ class Saver:
             failure, self._failure = self._failure, None
             raise failure
 
+    def close(self) -> None:
+        """Give the copy's memory back, when nothing is under way and training is over."""
+        self._under_way, self._snapshot = None, Snapshot()
+
     def _wait_for_the_copy(self, *_: Any) -> None:
         """Let the optimizer change the numbers when they are copied; it calls this itself."""
         save, self._under_way = self._under_way, None

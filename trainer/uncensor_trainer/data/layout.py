@@ -20,10 +20,10 @@ from uncensor_trainer.data.batches import dealt
 from uncensor_trainer.data.tokenise import MASKED
 from uncensor_trainer.engine import Split
 
-# A forward and backward pass reads all weights and starts every operation once more. An estimate,
-# not measured: at 10 GB/s and 40 GFLOP/s reading them five times takes as long as 13 tokens, and
-# starting the operations of 30 layers about as long as 40.
-TOKENS_A_PASS_COSTS = 64
+# A forward and backward pass reads all weights and starts every operation once more. Measured with
+# 135 million parameters in float32 on two cores: 0.29 s a pass beside 5.5 ms a token
+# (benchmarks/results/trainer-passes.json).
+TOKENS_A_PASS_COSTS = 54
 # On a GPU the processor needs time to start the operations. Measured on an H100 with a model of 24
 # layers: a pass of 4,094 tokens took no less time than its start, 0.13 s (ADR 25).
 TOKENS_A_PASS_COSTS_ON_GPU = 4096

@@ -136,11 +136,12 @@ def _trained(
 
     plan = replace(plan, schedule=_with_flops(plan, model))
     log = TrainingLog(plan.arm_dir, plan.schedule, context.progress, sinks=sinks)
-    from_main(lambda: _refuse_what_does_not_fit(context, plan, model, checkpoints))
+    memory = _memory(context, plan, model)
+    from_main(lambda: _refuse_what_does_not_fit(context, plan, model, memory, checkpoints))
     if dist.is_main():
         log.begin(resume.step if resume else 0)
     surroundings = _surroundings(context, plan, checkpoints, log, stop)
-    loop = Loop(model, arguments, replace(surroundings, trial=_trial(context, plan, model)))
+    loop = Loop(model, arguments, replace(surroundings, trial=_trial(plan, memory)))
     try:
         loop.train(resume_from_checkpoint=str(resume.folder) if resume else None)
         loop.finish_saves()
@@ -154,7 +155,11 @@ def _trained(
         loop.model.to(plan.engine.compute_type)
     parameters = export_model(loop, context.run.training, model_folder(context), out)
     from_main(writer.check)
-    summary: dict[str, Json] = {**log.summary(), "parameters": parameters}
+    summary: dict[str, Json] = {
+        **log.summary(),
+        "memoryEstimateBytes": memory.total,
+        "parameters": parameters,
+    }
     if dist.is_main():
         write_card(out, _made(context, summary))
     return summary
@@ -286,7 +291,7 @@ def _start(
 
 
 def _refuse_what_does_not_fit(
-    context: StageContext, plan: Plan, model: Any, checkpoints: Checkpoints
+    context: StageContext, plan: Plan, model: Any, memory: MemoryEstimate, checkpoints: Checkpoints
 ) -> None:
     """Say what this training needs of disk and memory; too small a disk is an error."""
     training = context.run.training
@@ -295,9 +300,8 @@ def _refuse_what_does_not_fit(
         context.progress.note(switches)
     shape = footprint(model, plan.engine, longest=int(plan.store.lengths.max()))
     disk = refuse_full_disk(checkpoints.folder, shape, training, checkpoints.bytes_used())
-    memory = _memory(context, plan, model).sentence
     free = shown(free_memory())
-    context.progress.note(f"Needs {disk}; {memory}; {free} of main memory free.")
+    context.progress.note(f"Needs {disk}; {memory.sentence}; {free} of main memory free.")
 
 
 def _memory(context: StageContext, plan: Plan, model: Any) -> MemoryEstimate:
@@ -308,10 +312,9 @@ def _memory(context: StageContext, plan: Plan, model: Any) -> MemoryEstimate:
     return memory_of(replace(load, snapshot=copies), training)
 
 
-def _trial(context: StageContext, plan: Plan, model: Any) -> tuple[int, int] | None:
+def _trial(plan: Plan, memory: MemoryEstimate) -> tuple[int, int] | None:
     """Decide on one process for all whether the fullest pass is tried before the first step."""
-    estimate, gpu = _memory(context, plan, model).total, plan.engine.gpu
-    due = any_rank(is_due(estimate, free_memory(), gpu=gpu), False)[0]
+    due = any_rank(is_due(memory.total, free_memory(), gpu=plan.engine.gpu), False)[0]
     return plan.fullest if due else None
 
 
