@@ -122,20 +122,38 @@ def _speed(folder: Path, model: Path, arguments: argparse.Namespace) -> dict[str
             one = {**_measured(folder, model, rows, peer, job), "loadBefore": load}
             found[peer[0]].append(one)
             print(peer[0], one, flush=True)
-    peers = {name: _summary(results) for name, results in found.items()}
-    best = max((n for n in peers if n.startswith("trl")), key=lambda n: peers[n][PER_PROCESSOR])
     lengths = [len(row["input_ids"]) for row in rows]
     return {
         "globalBatchRows": GLOBAL_BATCH["micro_batch"] * GLOBAL_BATCH["accumulation"],
         "microBatchRows": GLOBAL_BATCH["micro_batch"],
         "tokensOfRows": {"shortest": min(lengths), "longest": max(lengths), "all": sum(lengths)},
+        **_compared(found),
+        "rounds": found,
+    }
+
+
+def _compared(rounds: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return medians, their ratios, and the ratios of each round for itself.
+
+    A machine whose speed changes from hour to hour changes the medians more than a round.
+    """
+    peers = {name: _summary(results) for name, results in rounds.items()}
+    best = max((n for n in peers if n.startswith("trl")), key=lambda n: peers[n][PER_PROCESSOR])
+    return {
         "peers": peers,
         "bestOfTrl": best,
         "oursOver": {
             other: {key: round(peers["ours"][key] / peers[other][key], 2) for key in SPEEDS}
             for other in ("llama-x", best)
         },
-        "rounds": found,
+        "oursOverInEachRound": {
+            other: [
+                round(theirs["wallSeconds"] / ours["wallSeconds"], 2)
+                for theirs, ours in zip(rounds[other], rounds["ours"], strict=True)
+            ]
+            for other in rounds
+            if other != "ours"
+        },
     }
 
 
