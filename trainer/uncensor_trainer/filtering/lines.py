@@ -38,6 +38,7 @@ from uncensor_trainer.filtering.showing import Shown, shown_row
 
 _FEW = 8  # lines that are read one by one rather than halved again
 _MANY = 256  # lines that are read together: what they need stays in the processor's cache
+_TOGETHER = 2048  # lines that are classified together; a normal block has fewer in question
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,11 @@ def filter_lines(block: bytes, policy: Policy) -> Outcome:
         for number in sorted(wanted)
     ]
     work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
-    verdicts = verdicts_of_many([entry.turns for entry in entries], policy.rules)
-    for entry, some in zip(entries, verdicts, strict=True):
-        work.take(entry, some)
+    for first in range(0, len(entries), _TOGETHER):
+        some = entries[first : first + _TOGETHER]
+        verdicts = verdicts_of_many([entry.turns for entry in some], policy.rules)
+        for entry, flagged in zip(some, verdicts, strict=True):
+            work.take(entry, flagged)
     return work.finish()
 
 
@@ -161,12 +164,13 @@ class _Work:
             self.blanks += 1
             self._replace(start, end, b"")
             return
-        if entry.problem:
-            bad = Quarantined(row, entry.number, start, entry.problem, snippet(entry.line))
+        try:
+            decision, new = self._decision(entry, verdicts)
+        except BrokenRow as problem:
+            bad = Quarantined(row, entry.number, start, str(problem), snippet(entry.line))
             self.outcome.quarantined.append(bad)
             self._replace(start, end, b"")
             return
-        decision, new = self._decision(entry, verdicts)
         if decision.verdicts or decision.by_hand:
             self.outcome.flagged.append((row, decision))
             if self.policy.shows:
@@ -181,6 +185,8 @@ class _Work:
         return self.outcome
 
     def _decision(self, entry: _Entry, verdicts: Verdicts) -> tuple[Decision, bytes]:
+        if entry.problem:
+            raise BrokenRow(entry.problem)
         line = entry.line
         decision = self._without_reading(line, verdicts)
         if decision is None:

@@ -13,7 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -35,6 +35,8 @@ class Done:
         outcome: without its pieces.
         size: bytes to write; `data` has them unless a process writes them itself.
         ends_line: whether the last of them is a line feed.
+        consumed: bytes of input that are done with it.
+        is_last: whether the piece is done; one of very many lines comes in parts.
     """
 
     chunk: Chunk
@@ -43,18 +45,31 @@ class Done:
     ends_line: bool
     data: list[bytes | memoryview]
     consumed: int
+    is_last: bool
 
 
-def work(task: Task, policy: Policy) -> Done:
-    """Filter one piece."""
+def work(task: Task, policy: Policy) -> Iterator[Done]:
+    """Filter one piece, part by part."""
     chunk = task.read() if isinstance(task, Range) else task
+    consumed = task.stop - task.start if isinstance(task, Range) else len(chunk.data)
+    parts = chunk.parts()
+    for number, part in enumerate(parts, start=1):
+        is_last = number == len(parts)
+        yield _done(part, policy, consumed * is_last, is_last=is_last)
+
+
+def _done(chunk: Chunk, policy: Policy, consumed: int, *, is_last: bool) -> Done:
     outcome = filter_lines(chunk.data, policy)
+    if chunk.unreadable:
+        outcome.quarantined = [
+            replace(bad, reason=chunk.unreadable.get(bad.line, bad.reason), snippet="")
+            for bad in outcome.quarantined
+        ]
     pieces, outcome.pieces = outcome.pieces, []
     last = pieces[-1] if pieces else b"\n"
     size = sum(map(len, pieces))
-    consumed = task.stop - task.start if isinstance(task, Range) else len(chunk.data)
-    where = Chunk(b"", chunk.offset, chunk.too_long, chunk.offsets)
-    return Done(where, outcome, size, last[-1:] == b"\n", pieces, consumed)
+    where = replace(chunk, data=b"", unreadable={})
+    return Done(where, outcome, size, last[-1:] == b"\n", pieces, consumed, is_last)
 
 
 def write_at(descriptor: int, pieces: list[bytes | memoryview], offset: int) -> None:
@@ -121,8 +136,11 @@ class Workers:
                     self._give(pipe, place(done))
                     self._told[pipe] += 1
                 yield done
-                free.append(pipe)
-                taken += 1
+                if done.is_last:
+                    free.append(pipe)
+                    taken += 1
+                else:  # the same process goes on; the others' results wait
+                    at_work[pipe] = taken
 
     def is_written(self) -> Callable[[], bool]:
         """Return a question: is all written that processes have been told to write by now?"""
@@ -190,12 +208,12 @@ def _serve(pipe: Connection, others: list[Connection], policy: Policy, target: P
             if task is None:
                 pipe.send(None)
                 return
-            done = work(task, policy)
-            pieces = done.data
-            done.data = [] if descriptor is not None else [b"".join(pieces)]
-            pipe.send(done)
-            if descriptor is not None:
-                write_at(descriptor, pieces, pipe.recv())
+            for done in work(task, policy):
+                pieces = done.data
+                done.data = [] if descriptor is not None else [b"".join(pieces)]
+                pipe.send(done)
+                if descriptor is not None:
+                    write_at(descriptor, pieces, pipe.recv())
         except (EOFError, ConnectionError):
             return
         except Exception as error:  # noqa: BLE001 - the parent raises it

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -125,6 +126,15 @@ def sheet_of(lines: bytes, bounds: Sequence[int], shape: str) -> Sheet | None:
     odd = ends[kinds >= len(reader.keys)] - 1
     dubious = np.unique(np.searchsorted(np.asarray(bounds), odd, "right") - 1).tolist()
     return Sheet(starts, found.rows, found.answers, dubious, found.turn, lines, bounds)
+
+
+def is_surely_json(value: bytes) -> bool:
+    """Tell whether a value is JSON, if perhaps not UTF-8; a no says nothing."""
+    if msgspec is not None:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            msgspec.json.decode(value, type=msgspec.Raw)
+            return True
+    return False
 
 
 def _one_object_a_line(lines: bytes, num_lines: int) -> bool:
