@@ -7,6 +7,7 @@ same whatever the number of processes.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -221,6 +222,7 @@ def _serve(pipe: Connection, others: list[Connection], policy: Policy, target: P
     Results are written when their place comes, in their order; the next task may come before it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    gc.freeze()  # the collector would write to every inherited object, and so copy its page
     for other in others:  # an inherited end would keep the pipe of a dead parent open
         other.close()
     descriptor = os.open(target, os.O_WRONLY) if target else None

@@ -39,6 +39,7 @@ _SLASH, _QUOTE, _NOT_ASCII = b'\\"\x80'
 _KNOWN_ESCAPES = np.isin(np.arange(256), (ord("n"), ord('"')))
 _BLANKS = b" \t\n\r\x0b\x0c._-"
 _BLANK = np.isin(np.arange(256), list(_BLANKS))
+_BLANK_SO_FAR = 40  # bytes; an answer that begins with so many is decoded to see the rest
 _LOWER = bytes(range(256)).lower()
 _Numbers = npt.NDArray[np.intp]
 
@@ -144,7 +145,8 @@ class _Windows:
         is_short = lengths <= _SHORT
         for number in np.flatnonzero(is_blank | is_short).tolist():
             text = self.data[self.starts[number] : self.ends[number]]
-            if not text[:40].strip(_BLANKS) or (len(text) <= _SHORT and _marks().search(text)):
+            is_marked = len(text) <= _SHORT and _marks().search(text)
+            if is_marked or not text[:_BLANK_SO_FAR].strip(_BLANKS):
                 yield number
 
 
@@ -156,6 +158,7 @@ def _rows_before(ends: _Numbers, stops: _Numbers, places: _Numbers) -> list[int]
 
 
 def _without_slashes(letters: npt.NDArray[np.uint8], slashes: _Numbers) -> bytes:
+    """Return lower case text with its line feeds and quotes as themselves."""
     feeds = slashes[letters[slashes + 1] == ord("n")] + 1
     clean = letters.copy()
     clean[feeds] = ord("\n")
