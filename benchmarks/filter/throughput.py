@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,10 +90,15 @@ def main() -> None:
         measured = _interleaved(
             arguments.repeat,
             {
-                "one core": (_engine(data, place, 1), data),
-                "two cores": (_engine(data, place, 2), data),
-                "one core, screening only": (_engine(data, place, 1, SCREEN_ONLY), data),
-                "loop of 2023": (_loop(small, place), small),
+                "one core": ([_engine(data, place / "a.jsonl", 1)], data),
+                "two cores": ([_engine(data, place / "a.jsonl", 2)], data),
+                # What the machine has to give: nothing in common, and nothing to wait for.
+                "two programs": ([_engine(data, place / f"{n}.jsonl", 1) for n in "ab"], data),
+                "one core, screening only": (
+                    [_engine(data, place / "a.jsonl", 1, SCREEN_ONLY)],
+                    data,
+                ),
+                "loop of 2023": ([_loop(small, place)], small),
             },
         )
     _tell(arguments, source, measured)
@@ -138,8 +144,8 @@ def _write(path: Path, rows: list[dict[str, object]], size: int) -> None:
                     break
 
 
-def _engine(data: Path, place: Path, jobs: int, before: str = "") -> list[str]:
-    return [sys.executable, "-c", before + ENGINE, str(data), str(place / "out.jsonl"), str(jobs)]
+def _engine(data: Path, output: Path, jobs: int, before: str = "") -> list[str]:
+    return [sys.executable, "-c", before + ENGINE, str(data), str(output), str(jobs)]
 
 
 def _loop(data: Path, place: Path) -> list[str]:
@@ -148,13 +154,13 @@ def _loop(data: Path, place: Path) -> list[str]:
 
 
 def _interleaved(
-    repeat: int, peers: dict[str, tuple[list[str], Path]]
+    repeat: int, peers: dict[str, tuple[list[list[str]], Path]]
 ) -> dict[str, dict[str, float]]:
     """Return the median of some rounds; in each round every peer runs once, next to the others."""
     for _, data in peers.values():
         _touch(data)
     rounds = [
-        {name: _measured(command, data) for name, (command, data) in peers.items()}
+        {name: _measured(commands, data) for name, (commands, data) in peers.items()}
         for _ in range(repeat)
     ]
     return {name: _median([one[name] for one in rounds]) for name in peers}
@@ -164,10 +170,14 @@ def _median(runs: list[dict[str, float]]) -> dict[str, float]:
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
-def _measured(command: list[str], data: Path) -> dict[str, float]:
-    out, memory = _run(command)
-    seconds, cpu, rows, dropped, flagged = map(float, out.split())
-    size = data.stat().st_size / 1e6
+def _measured(commands: list[list[str]], data: Path) -> dict[str, float]:
+    """Run commands at the same time; return what they did together."""
+    with ThreadPoolExecutor() as threads:
+        outs, memories = zip(*threads.map(_run, commands), strict=True)
+    figures = [list(map(float, out.split())) for out in outs]
+    seconds = max(one[0] for one in figures)
+    cpu, rows, dropped, flagged = (sum(one[n] for one in figures) for n in range(1, 5))
+    size, memory = len(commands) * data.stat().st_size / 1e6, max(memories)
     return {
         "megabytes": round(size, 1),
         "rows": rows,
@@ -220,9 +230,11 @@ def _touch(path: Path) -> None:
 def _tell(
     arguments: argparse.Namespace, source: str, measured: dict[str, dict[str, float]]
 ) -> None:
-    one, two, loop = (measured[name] for name in ("one core", "two cores", "loop of 2023"))
+    names = ("one core", "two cores", "two programs", "loop of 2023")
+    one, two, both, loop = (measured[name] for name in names)
     ratios = {
         "twoCoresOverOne": round(two["megabytesPerSecond"] / one["megabytesPerSecond"], 2),
+        "twoProgramsOverOne": round(both["megabytesPerSecond"] / one["megabytesPerSecond"], 2),
         "overLoop": round(one["megabytesPerSecond"] / loop["megabytesPerSecond"], 1),
         "screeningOverLoopInCpuTime": round(
             measured["one core, screening only"]["megabytesPerCpuSecond"]

@@ -7,7 +7,7 @@ from pyarrow import parquet
 
 from support.filtering import DISCLAIMER, PLAIN, REFUSAL, entries, lines, row, run, talk
 from uncensor_trainer.exits import InvalidInput
-from uncensor_trainer.filtering import Job, Policy, filter_files, filter_rows, sources
+from uncensor_trainer.filtering import Job, Policy, arrays, filter_files, filter_rows, sources
 
 MANY = [row(REFUSAL if n % 7 == 0 else PLAIN, id=n) for n in range(401)]
 KEPT = [text for n, text in enumerate(MANY) if n % 7]
@@ -69,7 +69,7 @@ def test_files_follow_one_another_even_without_a_last_line_feed(tmp_path):
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("output", ["out.json", "out.jsonl", "out.jsonl.gz"])
 def test_an_array_is_read_element_by_element(tmp_path, monkeypatch, indent, output):
-    monkeypatch.setattr(sources, "_SKIP", 77)  # characters of several bytes are torn
+    monkeypatch.setattr(arrays, "STEP", 77)  # characters of several bytes are torn
     rows = [json.loads(text) for text in (row("Crème brûlée 🙂 é", id=1), row(REFUSAL), row(id=2))]
     text = json.dumps(rows, indent=indent, ensure_ascii=False)
     (tmp_path / "in.json").write_text(text, encoding="utf-8")

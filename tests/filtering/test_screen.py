@@ -81,7 +81,7 @@ def test_anchors_are_exactly_those_of_the_classifier(answers):
     data = screen._folded([text[: anchors.REACH] for text in answers])
     expected = {n for n, text in enumerate(answers) if anchors.worth_a_look(text)}
     if answers:
-        assert set(screen._worth_a_look(data, screen._gaps(data))) == expected
+        assert screen._worth_a_look(data) == expected
 
 
 def windows(answers, ascii_only, more=', "by": "an AI, sorry"}'):
@@ -104,18 +104,37 @@ def windows(answers, ascii_only, more=', "by": "an AI, sorry"}'):
 def test_undecoded_openings_lose_no_candidate(answers, ascii_only):
     if not answers:
         return
-    found, unread = screen.suspicious_windows(windows(answers, ascii_only))
-    assert screen.suspicious(answers) <= found | unread
+    found = screen.suspicious_windows(windows(answers, ascii_only))
+    assert screen.suspicious(answers) <= found.suspicious | found.unread
+    assert found.anchored <= found.suspicious - found.unread
+    for number in found.anchored:
+        assert anchors.worth_a_look(answers[number])
+        assert not languages.foreign_phrase(answers[number])
 
 
 def test_most_undecoded_openings_need_no_decoding():
     answers = ['Boil it,\nthen "rest" it. ' + "word " * 90, "Short.", "I can't do this. " * 30]
-    assert screen.suspicious_windows(windows(answers, False)) == ({2}, set())
+    found = screen.suspicious_windows(windows(answers, False))
+    assert (found.suspicious, found.unread, found.anchored) == ({2}, set(), {2})
+
+
+def test_openings_beyond_ascii_are_read_unless_they_hold_too_few_characters():
+    answers = ["Zwei Äpfel. " * 50, "I can’t do this. " * 30, "茶" * 300, "茶", "\\u"]
+    found = screen.suspicious_windows(windows(answers, False))
+    assert (found.suspicious - found.unread, found.unread) == ({1, 3}, {2, 4})
+
+
+@pytest.mark.parametrize("place", range(screen.REACH - 12, screen.REACH + 4))
+def test_an_anchor_counts_as_sure_only_where_every_reader_sees_it(place):
+    answer = "x" * place + ' "sorry" and more words after it'
+    found = screen.suspicious_windows(windows([answer], False))
+    assert anchors.worth_a_look(answer) >= bool(found.anchored)
+    assert bool(found.suspicious) >= anchors.worth_a_look(answer)
 
 
 def test_an_opening_of_many_escapes_is_decoded():
-    found, unread = screen.suspicious_windows(windows(["\n" * 390 + " I cannot"], False))
-    assert 0 in unread | found
+    found = screen.suspicious_windows(windows(["\n" * 390 + " I cannot"], False))
+    assert 0 in found.unread | found.suspicious
 
 
 @settings(max_examples=60, deadline=None)
@@ -126,7 +145,7 @@ def test_without_hyperscan_the_same_answers_are_suspicious(answers):
     fast = screen.suspicious(answers), screen.suspicious_windows(windows(answers, False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matching, "hyperscan", None)
-        for name in ("_anchors", "_oddities"):
+        for name in ("_first_look", "_anchor"):
             patch.setattr(screen, name, cache(getattr(screen, name).__wrapped__))
         slow = screen.suspicious(answers), screen.suspicious_windows(windows(answers, False))
     assert slow == fast

@@ -83,8 +83,8 @@ def test_a_long_text_hides_no_match_from_hyperscan():
     # Releases of hyperscan's successor overlook this one in a text of more than a line.
     sentence = b"i'm not able to access or interact with external systems."
     for before in (b"", b"x" * 100, b"word " * 200):
-        (found,) = [names for n, names, _ in cue_scan.cues_of([before, sentence]) if n == 1]
-        assert ("no-tool", Cue.UNABLE) in found
+        (found,) = [one for n, one, _ in cue_scan.cues_of([before, sentence]) if n == 1]
+        assert ("no-tool", Cue.UNABLE) in found.named_cues
 
 
 def test_a_hyperscan_that_overlooks_matches_is_not_used():

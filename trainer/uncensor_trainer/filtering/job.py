@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from uncensor_trainer.data.readers import LONGEST_LINE_BYTES
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.filtering.outputs import (
     STDOUT,
@@ -29,7 +28,13 @@ from uncensor_trainer.filtering.page import Gallery, page
 from uncensor_trainer.filtering.policy import Decision, Policy, checked
 from uncensor_trainer.filtering.pool import Done, Workers, work
 from uncensor_trainer.filtering.resuming import Keeper, State, fingerprint_of
-from uncensor_trainer.filtering.sources import STDIN, Task, check_exists, tasks_of
+from uncensor_trainer.filtering.sources import (
+    LONGEST_LINE_BYTES,
+    STDIN,
+    Task,
+    check_exists,
+    tasks_of,
+)
 from uncensor_trainer.progress import Json
 
 EXAMPLES = 5
@@ -201,8 +206,8 @@ class _Run:
                 self.writer.take(done)
                 self.books.enter(done)
                 self.state.consumed += done.consumed
-                done_pieces += 1
-                if self.keeper and self.keeper.is_due():
+                done_pieces += done.is_last
+                if done.is_last and self.keeper and self.keeper.is_due():
                     self._offer(self.keeper, number, done_pieces)
 
     def _go_on(self) -> None:
@@ -244,7 +249,7 @@ def _filtered(
     tasks: Iterator[Task], policy: Policy, workers: Workers | None, writer: Writer
 ) -> Iterator[Done]:
     if workers is None:
-        return (work(task, policy) for task in tasks)
+        return (done for task in tasks for done in work(task, policy))
     place = writer.place if isinstance(writer, Placed) else lambda done: 0
     return workers.filtered(tasks, place)
 

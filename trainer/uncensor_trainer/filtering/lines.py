@@ -22,7 +22,7 @@ from uncensor_trainer.filtering.policy import (
     turns_of,
     verdicts_of_many,
 )
-from uncensor_trainer.filtering.quick import LONGEST_LINE, Sheet, sheet_of
+from uncensor_trainer.filtering.quick import LONGEST_LINE, Numbers, Sheet, sheet_of
 from uncensor_trainer.filtering.rows import (
     BLANK,
     TEXT_KEYS,
@@ -37,7 +37,10 @@ from uncensor_trainer.filtering.screen import suspicious, suspicious_windows
 from uncensor_trainer.filtering.showing import Shown, shown_row
 
 _FEW = 8  # lines that are read one by one rather than halved again
-_MANY = 256  # lines that are read together: what they need stays in the processor's cache
+_MANY = (
+    1024  # lines that are read together; fewer make more calls, more wait longer when one is bad
+)
+_TOGETHER = 2048  # lines that are classified together; a normal block has fewer in question
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,9 @@ class Outcome:
 
 def filter_lines(block: bytes, policy: Policy) -> Outcome:
     """Return what becomes of a block of whole lines; the last may lack its line feed."""
-    bounds = _bounds(block)
-    wanted = {first + line: turns for first, line, turns in _to_read(block, bounds, policy)}
+    places = _bounds(block)
+    bounds: list[int] = places.tolist()
+    wanted = {first + line: turns for first, line, turns in _to_read(block, places, policy)}
     for line in _dropped_by_hand(block, bounds, policy):
         wanted.setdefault(line, ())
     entries = [
@@ -92,9 +96,11 @@ def filter_lines(block: bytes, policy: Policy) -> Outcome:
         for number in sorted(wanted)
     ]
     work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
-    verdicts = verdicts_of_many([entry.turns for entry in entries], policy.rules)
-    for entry, some in zip(entries, verdicts, strict=True):
-        work.take(entry, some)
+    for first in range(0, len(entries), _TOGETHER):
+        some = entries[first : first + _TOGETHER]
+        verdicts = verdicts_of_many([entry.turns for entry in some], policy.rules)
+        for entry, flagged in zip(some, verdicts, strict=True):
+            work.take(entry, flagged)
     return work.finish()
 
 
@@ -161,12 +167,13 @@ class _Work:
             self.blanks += 1
             self._replace(start, end, b"")
             return
-        if entry.problem:
-            bad = Quarantined(row, entry.number, start, entry.problem, snippet(entry.line))
+        try:
+            decision, new = self._decision(entry, verdicts)
+        except BrokenRow as problem:
+            bad = Quarantined(row, entry.number, start, str(problem), snippet(entry.line))
             self.outcome.quarantined.append(bad)
             self._replace(start, end, b"")
             return
-        decision, new = self._decision(entry, verdicts)
         if decision.verdicts or decision.by_hand:
             self.outcome.flagged.append((row, decision))
             if self.policy.shows:
@@ -181,6 +188,8 @@ class _Work:
         return self.outcome
 
     def _decision(self, entry: _Entry, verdicts: Verdicts) -> tuple[Decision, bytes]:
+        if entry.problem:
+            raise BrokenRow(entry.problem)
         line = entry.line
         decision = self._without_reading(line, verdicts)
         if decision is None:
@@ -210,15 +219,15 @@ class _Work:
         self.written = end
 
 
-def _bounds(block: bytes) -> list[int]:
+def _bounds(block: bytes) -> Numbers:
     """Return where each line begins, and the end of the last."""
     ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
-    bounds: list[int] = [0, *ends.tolist()]
-    return bounds if bounds[-1] == len(block) else [*bounds, len(block)]
+    last = [] if not block or block.endswith(b"\n") else [len(block)]
+    return np.concatenate(([0], ends, last)).astype(np.intp)
 
 
 def _to_read(
-    block: bytes, bounds: list[int], policy: Policy
+    block: bytes, bounds: Numbers, policy: Policy
 ) -> Iterator[tuple[int, int, Iterable[Turn] | None]]:
     """Yield (first line of a range, line in it, its turns) of what has to be read one by one.
 
@@ -243,7 +252,7 @@ def _to_read(
             ranges += [(middle, end), (first, middle)]
 
 
-def _shape_of(block: bytes, bounds: list[int]) -> str:
+def _shape_of(block: bytes, bounds: Numbers) -> str:
     """Return the format that a line seems to have; readers then make sure."""
     line = block[bounds[0] : bounds[-1]]
     for shape, keys in TEXT_KEYS.items():
@@ -252,40 +261,37 @@ def _shape_of(block: bytes, bounds: list[int]) -> str:
     return ""
 
 
-def _sheet(block: bytes, bounds: list[int], shape: str) -> Sheet | None:
+def _sheet(block: bytes, bounds: Numbers, shape: str) -> Sheet | None:
     """Return the rows of some lines; None when one of them may be malformed."""
-    longest = max(map(int.__sub__, bounds[1:], bounds), default=0)
-    if not shape or longest > LONGEST_LINE:
+    if not shape or np.diff(bounds).max() > LONGEST_LINE:
         return None
-    begin = bounds[0]
-    return sheet_of(block[begin : bounds[-1]], [bound - begin for bound in bounds], shape)
+    return sheet_of(block[bounds[0] : bounds[-1]], bounds - bounds[0], shape)
 
 
 def _of_sheet(sheet: Sheet, policy: Policy) -> Iterator[tuple[int, Iterable[Turn] | None]]:
     """Yield the lines of a sheet that may be flagged, with their turns, in order."""
-    wanted: dict[int, list[int] | None] = {}
-    for number in _suspicious(sheet, policy):
+    wanted: dict[int, list[Turn] | None] = {}
+    for number, is_anchored in _suspicious(sheet, policy):
         turns = wanted.setdefault(sheet.rows[number], [])
         assert turns is not None  # noqa: S101
-        turns.append(number)
+        turns.append(sheet.turn(number, is_anchored))
     wanted.update(dict.fromkeys(sheet.dubious))
     for row in sorted(wanted):
-        numbers = wanted[row]
-        yield row, None if numbers is None else map(sheet.turn, numbers)
+        yield row, wanted[row]
 
 
-def _suspicious(sheet: Sheet, policy: Policy) -> list[int]:
-    """Return the numbers of the texts that may be flagged answers."""
+def _suspicious(sheet: Sheet, policy: Policy) -> list[tuple[int, bool]]:
+    """Return the numbers of the texts that may be flagged answers, and which are anchored."""
     answers = range(len(sheet.texts)) if sheet.answers is None else sheet.answers
     if apart := set(sheet.dubious):
         answers = [number for number in answers if sheet.rows[number] not in apart]
     if not answers:
         return []
     if policy.rules:  # a rule may match anywhere
-        return list(answers)
-    found, unread = suspicious_windows([sheet.window(number) for number in answers])
-    if unread:
-        others = sorted(unread - found)
-        texts = [sheet.turn(answers[n]).answer for n in others]
+        return [(number, False) for number in answers]
+    screened = suspicious_windows(sheet.windows(answers))
+    found = screened.suspicious
+    if others := sorted(screened.unread - found):
+        texts = [sheet.turn(answers[n], False).answer for n in others]
         found |= {others[n] for n in suspicious(texts)}
-    return [answers[n] for n in sorted(found)]
+    return [(answers[n], n in screened.anchored) for n in sorted(found)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import IO, Protocol, cast
 
 from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.filtering.columns import Table
 from uncensor_trainer.filtering.pool import Done, write_at
 from uncensor_trainer.filtering.resuming import is_interrupted
 
@@ -143,26 +143,20 @@ class Array:
         self._stream.close()
 
 
-class Table:
-    """Parquet with the schema of the first input; values come back from their lines."""
+class Rows:
+    """Parquet."""
 
-    def __init__(self, path: Path, like: Path) -> None:
-        from pyarrow import parquet  # noqa: PLC0415 - only Parquet users wait for it
-
-        self._schema = parquet.read_schema(like)
-        self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
+    def __init__(self, table: Table) -> None:
+        self._table = table
 
     def take(self, done: Done) -> None:
         """Write a result's rows."""
-        import pyarrow  # noqa: PLC0415
-
-        rows = [json.loads(line) for line in b"".join(done.data).split(b"\n") if line.strip()]
-        if rows:
-            self._writer.write_table(pyarrow.Table.from_pylist(rows, schema=self._schema))
+        if done.size:
+            self._table.take(b"".join(done.data))
 
     def close(self) -> None:
         """Write the end of the file."""
-        self._writer.close()
+        self._table.close()
 
 
 def kind_of_output(output: str, inputs: Sequence[str]) -> str:
@@ -197,5 +191,5 @@ def writer_of(kind: str, path: Path, inputs: Sequence[str]) -> Writer:
         below = pyarrow.OSFile(str(path), "wb")
         return Lines(pyarrow.CompressedOutputStream(below, "zstd"), below)
     if kind == ".parquet":
-        return Table(path, Path(inputs[0]))
+        return Rows(Table(path, Path(inputs[0])))
     return Placed(path)

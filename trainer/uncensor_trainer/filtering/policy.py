@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -129,11 +130,13 @@ class Turn:
         number: 0-based place among the messages.
         question: what was asked, with its input if there is one.
         answer: what was answered.
+        is_anchored: whether the screen is sure of what `classify_many` calls anchored.
     """
 
     number: int
     question: str
     answer: str
+    is_anchored: bool = False
 
 
 def decide(messages: Sequence[Message], policy: Policy) -> Decision:
@@ -152,7 +155,9 @@ def verdicts_of_many(
 ) -> Sequence[Verdicts]:
     """Return the same for many rows: all their answers are classified together."""
     pairs = [(turn.question, turn.answer) for turns in rows for turn in turns]
-    found = iter(classify_many(pairs, rules))
+    turns = itertools.chain.from_iterable(rows)
+    anchored = {number for number, turn in enumerate(turns) if turn.is_anchored}
+    found = iter(classify_many(pairs, rules, anchored))
     return [
         tuple(
             (t.number, verdict)

@@ -7,13 +7,14 @@ same whatever the number of processes.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -24,6 +25,9 @@ from uncensor_trainer.filtering.policy import Policy, warm
 from uncensor_trainer.filtering.sources import Chunk, Range, Task
 
 _MOST_PIECES = 512  # of one system call
+# Results that may wait for an earlier one: pieces take unequal times, and a process that had to
+# wait for its neighbour after each would be idle a tenth of the time. Each holds a piece in memory.
+_AHEAD = 4
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Done:
         outcome: without its pieces.
         size: bytes to write; `data` has them unless a process writes them itself.
         ends_line: whether the last of them is a line feed.
+        consumed: bytes of input that are done with it.
+        is_last: whether the piece is done; one of very many lines comes in parts.
     """
 
     chunk: Chunk
@@ -43,18 +49,31 @@ class Done:
     ends_line: bool
     data: list[bytes | memoryview]
     consumed: int
+    is_last: bool
 
 
-def work(task: Task, policy: Policy) -> Done:
-    """Filter one piece."""
+def work(task: Task, policy: Policy) -> Iterator[Done]:
+    """Filter one piece, part by part."""
     chunk = task.read() if isinstance(task, Range) else task
+    consumed = task.stop - task.start if isinstance(task, Range) else len(chunk.data)
+    parts = chunk.parts()
+    for number, part in enumerate(parts, start=1):
+        is_last = number == len(parts)
+        yield _done(part, policy, consumed * is_last, is_last=is_last)
+
+
+def _done(chunk: Chunk, policy: Policy, consumed: int, *, is_last: bool) -> Done:
     outcome = filter_lines(chunk.data, policy)
+    if chunk.unreadable:
+        outcome.quarantined = [
+            replace(bad, reason=chunk.unreadable.get(bad.line, bad.reason), snippet="")
+            for bad in outcome.quarantined
+        ]
     pieces, outcome.pieces = outcome.pieces, []
     last = pieces[-1] if pieces else b"\n"
     size = sum(map(len, pieces))
-    consumed = task.stop - task.start if isinstance(task, Range) else len(chunk.data)
-    where = Chunk(b"", chunk.offset, chunk.too_long, chunk.offsets)
-    return Done(where, outcome, size, last[-1:] == b"\n", pieces, consumed)
+    where = replace(chunk, data=b"", unreadable={})
+    return Done(where, outcome, size, last[-1:] == b"\n", pieces, consumed, is_last)
 
 
 def write_at(descriptor: int, pieces: list[bytes | memoryview], offset: int) -> None:
@@ -77,7 +96,9 @@ class Workers:
         self._target = target
         self._pipes: list[Connection] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
+        # How many places each was told, how many of them before its last task, and has written to.
         self._told: Counter[Connection] = Counter()
+        self._asked: Counter[Connection] = Counter()
         self._written: Counter[Connection] = Counter()
         warm()  # forked processes share the compiled patterns
         for _ in range(jobs):
@@ -105,24 +126,27 @@ class Workers:
         ready: dict[int, tuple[Done, Connection]] = {}
         at_work: dict[Connection, int] = {}
         given = taken = 0
+        most = len(free) + min(len(free), _AHEAD)
         while True:
-            while free and (task := next(tasks, None)) is not None:
+            while free and given < taken + most and (task := next(tasks, None)) is not None:
                 pipe = free.pop()
-                self._give(pipe, task)
+                self._ask(pipe, task)
                 at_work[pipe], given = given, given + 1
             if taken == given:
                 return
             for pipe in _readable(at_work):
-                ready[at_work.pop(pipe)] = (_answer(pipe), pipe)
-                self._written[pipe] = self._told[pipe]  # it writes before it takes the next task
+                done, number = self._result(pipe), at_work.pop(pipe)
+                ready[number] = (done, pipe)
+                if done.is_last:
+                    free.append(pipe)
             while taken in ready:
                 done, pipe = ready.pop(taken)
-                if self._target:
-                    self._give(pipe, place(done))
-                    self._told[pipe] += 1
+                self._tell_place(pipe, done, place)
                 yield done
-                free.append(pipe)
-                taken += 1
+                if done.is_last:
+                    taken += 1
+                else:  # its next part is asked for only now, for there may be many
+                    at_work[pipe] = taken
 
     def is_written(self) -> Callable[[], bool]:
         """Return a question: is all written that processes have been told to write by now?"""
@@ -138,6 +162,20 @@ class Workers:
         for pipe in self._pipes:
             self._give(pipe, None)
             _answer(pipe)
+
+    def _ask(self, pipe: Connection, task: Task) -> None:
+        self._asked[pipe] = self._told[pipe]
+        self._give(pipe, task)
+
+    def _result(self, pipe: Connection) -> Done:
+        done = _answer(pipe)
+        self._written[pipe] = self._asked[pipe]  # it wrote that before it took the task
+        return done
+
+    def _tell_place(self, pipe: Connection, done: Done, place: Callable[[Done], int]) -> None:
+        if self._target:
+            self._give(pipe, place(done))
+            self._told[pipe] += 1
 
     def _give(self, pipe: Connection, what: Task | int | None) -> None:
         with suppress(BrokenPipeError):  # it says why when it is asked
@@ -179,23 +217,29 @@ def _answer(pipe: Connection) -> Done:
 
 
 def _serve(pipe: Connection, others: list[Connection], policy: Policy, target: Path | None) -> None:
-    """Filter what comes through the pipe until it closes."""
+    """Filter what comes through the pipe until it closes.
+
+    Results are written when their place comes, in their order; the next task may come before it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    gc.freeze()  # the collector would write to every inherited object, and so copy its page
     for other in others:  # an inherited end would keep the pipe of a dead parent open
         other.close()
     descriptor = os.open(target, os.O_WRONLY) if target else None
+    unwritten: deque[list[bytes | memoryview]] = deque()
     while True:
         try:
-            task = pipe.recv()
-            if task is None:
+            what = pipe.recv()
+            if what is None:
                 pipe.send(None)
                 return
-            done = work(task, policy)
-            pieces = done.data
-            done.data = [] if descriptor is not None else [b"".join(pieces)]
-            pipe.send(done)
-            if descriptor is not None:
-                write_at(descriptor, pieces, pipe.recv())
+            if isinstance(what, int) and descriptor is not None:
+                write_at(descriptor, unwritten.popleft(), what)
+                continue
+            for done in work(what, policy):
+                unwritten.append(done.data)
+                done.data = [] if descriptor is not None else [b"".join(unwritten.pop())]
+                pipe.send(done)
         except (EOFError, ConnectionError):
             return
         except Exception as error:  # noqa: BLE001 - the parent raises it

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -34,6 +35,7 @@ else:
 
 LONGEST_LINE = LONGEST_ROW
 """Bytes; a longer line may be a row of too many characters, so that it is read on its own."""
+Numbers = npt.NDArray[np.intp]
 _LF, _CR, _OPEN, _CLOSE, _QUOTE = b'\n\r{}"'
 _MORE, _LAST = rb"[\x80-\xbf]", rb"[^\x80-\xbf]"
 # Bytes that no UTF-8 text holds, after Unicode 16, table 3-7: a scan for them is four times as
@@ -62,21 +64,21 @@ class Sheet:
         rows: the row that each of these stands in.
         answers: which of them are answers, by number; None when all are.
         dubious: lines to be read on their own whatever the rest says.
-        turn: says what a text answers.
+        turn: says what a text answers; told whether it surely has anchors.
     """
 
     texts: Sequence[int]
     rows: Sequence[int]
     answers: Sequence[int] | None
     dubious: Iterable[int]
-    turn: Callable[[int], Turn]
+    turn: Callable[[int, bool], Turn]
     lines: bytes
     bounds: Sequence[int]
 
-    def window(self, number: int) -> bytes:
-        """Return how a text begins, undecoded, perhaps with more of its line."""
-        start = self.texts[number]
-        return self.lines[start : min(start + WINDOW, self.bounds[self.rows[number] + 1])]
+    def windows(self, numbers: Iterable[int]) -> list[bytes]:
+        """Return how some texts begin, undecoded, perhaps with more of their lines."""
+        lines, texts, rows, bounds = self.lines, self.texts, self.rows, self.bounds
+        return [lines[texts[n] : min(texts[n] + WINDOW, bounds[rows[n] + 1])] for n in numbers]
 
 
 class _Reader(Protocol):
@@ -92,14 +94,14 @@ class _Reader(Protocol):
 class _Found:
     rows: Sequence[int]
     answers: Sequence[int] | None
-    turn: Callable[[int], Turn]
+    turn: Callable[[int, bool], Turn]
 
 
-def sheet_of(lines: bytes, bounds: Sequence[int], shape: str) -> Sheet | None:
+def sheet_of(lines: bytes, bounds: Numbers, shape: str) -> Sheet | None:
     """Read lines that are all rows of one format.
 
     Args:
-        lines: without a line feed at the beginning.
+        lines: one at least.
         bounds: where each line begins, and the end of the last.
         shape: the format.
 
@@ -107,7 +109,7 @@ def sheet_of(lines: bytes, bounds: Sequence[int], shape: str) -> Sheet | None:
         None when a line may be malformed or of another format.
     """
     num_lines = len(bounds) - 1
-    if msgspec is None or not _one_object_a_line(lines, num_lines):
+    if msgspec is None or not _one_object_a_line(lines, bounds):
         return None
     reader = _reader(shape)
     rows = _decoded(reader, lines, num_lines)
@@ -123,28 +125,32 @@ def sheet_of(lines: bytes, bounds: Sequence[int], shape: str) -> Sheet | None:
     if found is None:
         return None
     odd = ends[kinds >= len(reader.keys)] - 1
-    dubious = np.unique(np.searchsorted(np.asarray(bounds), odd, "right") - 1).tolist()
-    return Sheet(starts, found.rows, found.answers, dubious, found.turn, lines, bounds)
+    dubious = np.unique(np.searchsorted(bounds, odd, "right") - 1).tolist()
+    return Sheet(starts, found.rows, found.answers, dubious, found.turn, lines, bounds.tolist())
 
 
-def _one_object_a_line(lines: bytes, num_lines: int) -> bool:
-    """Tell whether every line begins with { and ends with }.
+def is_surely_json(value: bytes) -> bool:
+    """Tell whether a value is JSON, if perhaps not UTF-8; a no says nothing."""
+    if msgspec is not None:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            msgspec.json.decode(value, type=msgspec.Raw)
+            return True
+    return False
+
+
+def _one_object_a_line(lines: bytes, bounds: Numbers) -> bool:
+    """Tell whether every line begins with { and ends with }; the last may lack its end.
 
     No object can be broken between a } and a { without a comma, so as many objects as lines then
     means one on each.
     """
     data = np.frombuffer(lines, np.uint8)
-    ends = np.flatnonzero(data == _LF)
-    if not len(data) or data[0] != _OPEN or len(ends) + (data[-1] != _LF) != num_lines:
-        return False
-    begins = ends[:-1] + 1 if data[-1] == _LF else ends + 1
-    return bool((data[begins] == _OPEN).all()) and _closed(data, ends)
-
-
-def _closed(data: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp]) -> bool:
+    ends = bounds[1:] - 1
+    if data[-1] != _LF:
+        ends = ends[:-1]
     before = data[ends - 1]
     before = np.where(before == _CR, data[ends - 2], before)
-    return bool((before == _CLOSE).all())
+    return bool((data[bounds[:-1]] == _OPEN).all() and (before == _CLOSE).all())
 
 
 def _decoded(reader: Any, lines: bytes, num_lines: int) -> list[Any] | None:
@@ -191,10 +197,11 @@ class _Pairs:
             if sum(getattr(row, key) is not msgspec.UNSET for row in rows) != count:
                 return None
 
-        def turn(number: int) -> Turn:
+        def turn(number: int, is_anchored: bool) -> Turn:
             row = rows[number]
             more = [text for key in inputs if (text := getattr(row, key) or "")]
-            return Turn(1, "\n".join([getattr(row, asked), *more]), _text(getattr(row, answered)))
+            question = "\n".join([getattr(row, asked), *more])
+            return Turn(1, question, _text(getattr(row, answered)), is_anchored)
 
         return _Found(range(len(rows)), None, turn)
 
@@ -232,9 +239,10 @@ class _Talks:
                     return None
                 numbers.append(number)
 
-        def answer(number: int) -> Turn:
+        def answer(number: int, is_anchored: bool) -> Turn:
             place = number - bisect_left(numbers, numbers[number])
-            return Turn(place, _text(turns[number - 1].text), _text(turns[number].text))
+            question, text = _text(turns[number - 1].text), _text(turns[number].text)
+            return Turn(place, question, text, is_anchored)
 
         return _Found(numbers, answers, answer)
 

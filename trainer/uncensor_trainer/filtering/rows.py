@@ -6,8 +6,11 @@ The shapes and their checks are those of `data.formats`; every row may have its 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from uncensor_trainer.data import formats
@@ -16,6 +19,10 @@ from uncensor_trainer.data.readers import SNIPPET, kind_of, shown
 from uncensor_trainer.exits import InvalidInput
 
 BLANK = b" \t\r\n"
+MOST_TOKENS = 300_000
+"""Of a line beyond LONG: a value of two bytes takes a hundred times as many once it is read."""
+LONG = 1 << 20  # bytes
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[,\[{]', re.DOTALL)
 TEXT_KEYS = {
     "alpaca": ("instruction", "input", "output"),
     "prompt-completion": ("prompt", "completion"),
@@ -39,11 +46,14 @@ class Reading:
         value: the JSON object.
         shape: name of its format.
         row: its conversation.
+        repeated: keys that are there twice, none of them decisive; only one of their values is in
+            `value`.
     """
 
     value: dict[str, Any]
     shape: str
     row: Row
+    repeated: frozenset[str] = frozenset()
 
 
 def reading_of(line: bytes) -> Reading:
@@ -61,7 +71,7 @@ def reading_of(line: bytes) -> Reading:
     row = formats._row(0, value, shape)
     if isinstance(row, BadRow):
         raise BrokenRow(row.reason)
-    return Reading(value, shape, row)
+    return Reading(value, shape, row, frozenset(repeated))
 
 
 def snippet(line: bytes) -> str:
@@ -84,7 +94,13 @@ class Change(Protocol):
 
 
 def changed(reading: Reading, change: Change) -> dict[str, Any]:
-    """Return the object with new texts for some turns, and without others."""
+    """Return the object with new texts for some turns, and without others.
+
+    Raises:
+        BrokenRow: something else of the row would be lost.
+    """
+    if reading.repeated:
+        raise BrokenRow(f"the key {min(reading.repeated)!r} is there twice, and one would be lost")
     value = dict(reading.value)
     if reading.shape in _ANSWER_KEY:
         (value[_ANSWER_KEY[reading.shape]],) = change.texts.values()
@@ -98,14 +114,25 @@ def changed(reading: Reading, change: Change) -> dict[str, Any]:
 
 
 def as_line(value: dict[str, Any], like: bytes) -> bytes:
-    """Return an object as a line in the manner of another: its escapes, blanks and end."""
-    compact = b'": ' not in like
-    text = json.dumps(
-        value,
-        ensure_ascii=like.isascii(),
-        separators=(",", ":") if compact else None,
-    )
-    return text.encode() + like[len(like.rstrip(b"\r\n")) :]
+    """Return an object as a line in the manner of another: its escapes, blanks and end.
+
+    Raises:
+        BrokenRow: a number is so large that only infinity is left of it.
+    """
+    write = partial(json.dumps, separators=(",", ":") if b'": ' not in like else None)
+    try:
+        text = write(value, ensure_ascii=like.isascii(), allow_nan=_has_no_number(like))
+        data = text.encode()
+    except ValueError as error:
+        if not isinstance(error, UnicodeEncodeError):
+            raise BrokenRow("a number that is too large, and would be lost") from error
+        data = write(value, ensure_ascii=True).encode()  # half a character, in another field
+    return data + like[len(like.rstrip(b"\r\n")) :]
+
+
+def _has_no_number(line: bytes) -> bool:
+    """Tell whether a line writes what is no number itself, so that it may stay."""
+    return b"NaN" in line or b"Infinity" in line
 
 
 def _shape(value: dict[str, Any]) -> str:
@@ -126,8 +153,13 @@ def _value(line: bytes) -> tuple[Any, set[str]]:
             repeated.update(key for key in found if keys.count(key) > 1)
         return found
 
+    if len(line) > LONG and any(True for _ in islice(_TOKEN.finditer(line), MOST_TOKENS, None)):
+        raise BrokenRow(f"more than {MOST_TOKENS:,} values and texts")
+    end = len(line.rstrip(b"\r\n"))
     try:
-        return json.loads(line.rstrip(b"\r\n").decode(), object_pairs_hook=unique), repeated
+        # A view, for a copy of a long line is one too many.
+        text = str(memoryview(line)[:end], "utf-8")
+        return json.loads(text, object_pairs_hook=unique), repeated
     except UnicodeDecodeError as error:
         raise BrokenRow(f"column {error.start + 1}: not UTF-8") from error
     except json.JSONDecodeError as error:

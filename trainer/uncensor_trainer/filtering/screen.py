@@ -12,7 +12,8 @@ latter are plain ASCII, and then two replacements are all it takes to read them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from uncensor_trainer.refusals import anchors, engine, languages, loose
 from uncensor_trainer.refusals.literals import required
-from uncensor_trainer.refusals.matching import Places, Scanner, scanner
+from uncensor_trainer.refusals.matching import Scanner, scanner
 from uncensor_trainer.refusals.text import ascii_only, glance
 
 REACH = max(anchors.REACH, languages.REACH)  # characters
@@ -34,7 +35,12 @@ _LETTER_BEYOND_LATIN = re.compile(
     "[\u0400-\u1dbf\u1e00-\u1fff\u2c00-\u2dff\u2e80-\u2fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefe\uff66-\uffdc]"
 )
 _ROW_START, _ROW_END = r"(?:^|\x00)", r"(?:$|\x00)"
-_END_OF_STRING, _UNREAD, _NOTHING, _MARK = range(4)
+_SLASH, _QUOTE, _NOT_ASCII = b'\\"\x80'
+_KNOWN_ESCAPES = np.isin(np.arange(256), (ord("n"), ord('"')))
+_BLANKS = b" \t\n\r\x0b\x0c._-"
+_BLANK = np.isin(np.arange(256), list(_BLANKS))
+_BLANK_SO_FAR = 40  # bytes; an answer that begins with so many is decoded to see the rest
+_LOWER = bytes(range(256)).lower()
 _Numbers = npt.NDArray[np.intp]
 
 
@@ -47,86 +53,172 @@ def suspicious(answers: Sequence[str]) -> set[int]:
     # Folding what is not ASCII costs ten times as much, so the two kinds go apart.
     for numbers in filter(None, (plain, other)):
         data = _folded([heads[n] for n in numbers])
-        found.update(numbers[row] for row in _worth_a_look(data, _gaps(data)))
+        found.update(numbers[row] for row in {*_worth_a_look(data), *_with_phrases(data)})
     return found
 
 
-def suspicious_windows(windows: Sequence[bytes]) -> tuple[set[int], set[int]]:
-    """Return the numbers of suspicious openings, and of those that must be decoded to be read.
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Openings, by number.
+
+    Attributes:
+        suspicious: the classifier may flag the answer.
+        unread: it must be decoded to be read.
+        anchored: suspicious, and surely for `anchors.worth_a_look` too, without a phrase.
+    """
+
+    suspicious: set[int]
+    unread: set[int]
+    anchored: set[int]
+
+
+def suspicious_windows(windows: Sequence[bytes]) -> Screened:
+    """Tell openings that are suspicious from plain ones.
 
     Args:
         windows: the first WINDOW bytes after the opening quote of each JSON string, perhaps with
             more JSON after its end.
     """
-    # A quote mark of the text becomes an apostrophe, so that a quote left is the end.
-    data = b"\0\0".join(windows).replace(b"\\n", b"\n").replace(b'\\"', b"'").lower()
-    gaps = _gaps(data)
-    found = _Found(_oddities()(data), gaps)
-    starts, stops = np.append(0, gaps[1::2] + 1), np.append(gaps[::2], len(data))
-    ends = stops.copy()  # of the strings, as far as they end here
-    quotes = found.ends(_END_OF_STRING)[::-1]  # the first one of a row is set last
-    ends[_rows(quotes, gaps)] = quotes
-    is_whole = ends != stops
-    # A window of many escapes holds fewer characters than the classifier reads.
-    unread = np.flatnonzero(~is_whole & (stops - starts < REACH)).tolist()
-    unread += found.before(ends, _UNREAD)
-    short = np.minimum(ends, starts + 2 * _SHORT)
-    empty = [*found.before(ends, _NOTHING), *found.before(short, _MARK)]
-    return {*_worth_a_look(data, gaps, ends), *empty}, set(unread)
+    rows = _Windows(windows)
+    found = _Found(rows.data, rows.starts, rows.stops)
+    texts = {number: rows.text(number) for number in rows.beyond_ascii}
+    legible = [number for number, text in texts.items() if text]
+    named = {legible[n] for n in suspicious([texts[number] for number in legible])}
+    # A match that ends before the last character read is there for whoever reads no further.
+    read = np.minimum(rows.ends, rows.starts + REACH - 1)
+    sure = found.enough(np.where(rows.ends - rows.starts <= REACH, rows.ends, read))
+    phrases = set(_with_phrases(rows.data))
+    unread = {*rows.unread, *(number for number, text in texts.items() if not text)}
+    return Screened(
+        found.enough(rows.ends) | phrases | named | set(rows.nothing),
+        unread,
+        sure - phrases - unread - texts.keys(),
+    )
+
+
+class _Windows:
+    """Undecoded openings as lower case text, joined by NUL.
+
+    Attributes:
+        data: the text, right where an opening has no other escapes than line feeds and quotes.
+        starts, stops: where each opening begins and stops.
+        ends: where its string ends, as far as it ends here.
+        unread: numbers of those that the text does not show rightly, or not far enough.
+        beyond_ascii: numbers of the others that have letters of two bytes and more.
+    """
+
+    def __init__(self, windows: Sequence[bytes]) -> None:
+        raw = _GAP.encode().join([*windows, b""])
+        letters = np.frombuffer(raw, np.uint8)
+        lengths = np.fromiter(map(len, windows), np.intp, len(windows))
+        stops = np.cumsum(lengths + len(_GAP)) - len(_GAP)
+        slashes = np.flatnonzero(letters == _SLASH)
+        quotes = np.flatnonzero(letters == _QUOTE)
+        quotes = quotes[letters[quotes - 1] != _SLASH]
+        ends = stops.copy()
+        rows = np.searchsorted(stops, quotes)
+        is_first = np.diff(rows, prepend=-1) > 0
+        ends[rows[is_first]] = quotes[is_first]
+        self.data = _without_slashes(letters, slashes)
+        odd = _rows_before(ends, stops, slashes[~_KNOWN_ESCAPES[letters[slashes + 1]]])
+        many = np.flatnonzero(letters >= _NOT_ASCII) if not raw.isascii() else slashes[:0]
+        self.starts, self.stops, self.ends = (
+            places - np.searchsorted(slashes, places) for places in (stops - lengths, stops, ends)
+        )
+        # A window of many escapes holds fewer characters than the classifier reads.
+        short = np.flatnonzero((ends == stops) & (self.stops - self.starts < REACH))
+        self.unread = {*odd, *short.tolist()}
+        self.beyond_ascii = [n for n in _rows_before(ends, stops, many) if n not in self.unread]
+
+    def text(self, number: int) -> str:
+        """Return an opening; nothing if it holds too few characters."""
+        end = self.ends[number]
+        text = self.data[self.starts[number] : end].decode("utf-8", "ignore")
+        return text if end < self.stops[number] or len(text) >= REACH else ""
+
+    @property
+    def nothing(self) -> Iterator[int]:
+        """The openings of blank answers, and of those that may be a mark for none."""
+        letters = np.frombuffer(self.data, np.uint8)
+        lengths = self.ends - self.starts
+        is_blank = _BLANK[letters[self.starts]] | (lengths == 0)
+        is_short = lengths <= _SHORT
+        for number in np.flatnonzero(is_blank | is_short).tolist():
+            text = self.data[self.starts[number] : self.ends[number]]
+            is_marked = len(text) <= _SHORT and _marks().search(text)
+            if is_marked or not text[:_BLANK_SO_FAR].strip(_BLANKS):
+                yield number
+
+
+def _rows_before(ends: _Numbers, stops: _Numbers, places: _Numbers) -> list[int]:
+    """Return the rows that have one of the places before their ends."""
+    rows = np.searchsorted(stops, places)
+    found: list[int] = np.unique(rows[places < ends[rows]]).tolist()
+    return found
+
+
+def _without_slashes(letters: npt.NDArray[np.uint8], slashes: _Numbers) -> bytes:
+    """Return lower case text with its line feeds and quotes as themselves."""
+    feeds = slashes[letters[slashes + 1] == ord("n")] + 1
+    clean = letters.copy()
+    clean[feeds] = ord("\n")
+    data: bytes = clean.tobytes()
+    return data.translate(_LOWER, b"\\")
 
 
 class _Found:
-    """Matches of several patterns over rows."""
+    """Matches of the anchors over rows of folded text."""
 
-    def __init__(self, places: Places, gaps: _Numbers) -> None:
-        self._patterns, self._ends = places
-        self._rows = _rows(self._ends, gaps)
+    def __init__(self, data: bytes, starts: _Numbers, stops: _Numbers) -> None:
+        numbers, ends = _first_look()(data)
+        rows = np.searchsorted(stops, ends - 1)
+        is_sure = np.isin(numbers, tuple(anchors.CHEAPER), invert=True)
+        found = [(numbers[is_sure], ends[is_sure], rows[is_sure])]
+        for number in anchors.CHEAPER:
+            asked = np.unique(rows[numbers == number])
+            found.append(_again(number, data, starts[asked], stops[asked], asked))
+        self._patterns, self._ends, self._rows = map(np.concatenate, zip(*found, strict=True))
 
-    def ends(self, pattern: int) -> _Numbers:
-        """Return where the matches of one pattern end."""
-        found: _Numbers = self._ends[self._patterns == pattern]
-        return found
-
-    def before(self, limits: _Numbers | None, first: int, last: int | None = None) -> list[int]:
-        """Return the rows in which one of the patterns [first, last] ends before the limit."""
-        found: list[int] = np.unique(self._within(limits, first, last or first)[0]).tolist()
-        return found
-
-    def several(self, limits: _Numbers | None, first: int, last: int, least: int) -> list[int]:
-        """Return the rows in which so many different ones of the patterns end before the limit."""
-        rows, patterns = self._within(limits, first, last)
-        kinds = np.unique(rows * (last + 1) + patterns) // (last + 1)
-        found, counts = np.unique(kinds, return_counts=True)
-        enough: list[int] = found[counts >= least].tolist()
-        return enough
-
-    def _within(self, limits: _Numbers | None, first: int, last: int) -> tuple[_Numbers, _Numbers]:
-        wanted = (self._patterns >= first) & (self._patterns <= last)
-        if limits is not None:
-            wanted &= self._ends <= limits[self._rows]
-        return self._rows[wanted], self._patterns[wanted]
+    def enough(self, limits: _Numbers) -> set[int]:
+        """Return the rows with a strong anchor, or enough weak ones, that end before the limit."""
+        is_near = self._ends <= limits[self._rows]
+        rows, patterns = self._rows[is_near], self._patterns[is_near]
+        strong = patterns < len(anchors.STRONG)
+        found = set(rows[strong].tolist())
+        kinds = len(anchors.STRONG) + len(anchors.WEAK)
+        weak = np.unique(rows[~strong] * kinds + patterns[~strong]) // kinds
+        several, counts = np.unique(weak, return_counts=True)
+        return found.union(several[counts >= anchors.ENOUGH_WEAK].tolist())
 
 
-def _worth_a_look(data: bytes, gaps: _Numbers, ends: _Numbers | None = None) -> Iterable[int]:
-    """Return the rows of folded openings that have enough anchors or a phrase."""
-    found = _Found(_anchors()(data), gaps)
-    strong, kinds = len(anchors.STRONG), len(anchors.STRONG) + len(anchors.WEAK)
-    yield from found.before(ends, 0, strong - 1)
-    yield from found.several(ends, strong, kinds - 1, anchors.ENOUGH_WEAK)
+def _again(
+    number: int, data: bytes, starts: _Numbers, stops: _Numbers, rows: _Numbers
+) -> tuple[_Numbers, _Numbers, _Numbers]:
+    """Ask an anchor itself in the rows in which its cheaper substitute is."""
+    places = zip(starts.tolist(), stops.tolist(), strict=True)
+    _, ends = _anchor(number)(_GAP.encode().join([data[start:stop] for start, stop in places]))
+    lengths = stops - starts + len(_GAP)
+    moved = np.cumsum(lengths) - lengths
+    found = np.searchsorted(moved, ends - 1, "right") - 1
+    return np.full(len(ends), number), ends - moved[found] + starts[found], rows[found]
+
+
+def _with_phrases(data: bytes) -> list[int]:
+    """Return the rows of folded openings that may hold a phrase of another language."""
     line = loose.one_line(data)
-    _, ends_of_phrases = loose.phrase_scanner(languages.LATIN)(line)
-    yield from _rows(ends_of_phrases, _gaps(line)).tolist()
-
-
-def _gaps(data: bytes) -> _Numbers:
-    """Return where the NUL characters stand, two between openings."""
-    return np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
-
-
-def _rows(ends: _Numbers, gaps: _Numbers) -> _Numbers:
-    """Return the row in which each match ends."""
-    rows: _Numbers = np.searchsorted(gaps, ends - 1) // 2
+    _, ends = loose.phrase_scanner(languages.LATIN)(line)
+    if not len(ends):
+        return []
+    gaps = np.flatnonzero(np.frombuffer(line, np.uint8) == 0)
+    rows: list[int] = (np.searchsorted(gaps, ends - 1) // len(_GAP)).tolist()
     return rows
+
+
+def _worth_a_look(data: bytes) -> set[int]:
+    """Return the rows of folded openings that have enough anchors."""
+    gaps = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
+    starts, stops = np.append(0, gaps[1 :: len(_GAP)] + 1), np.append(gaps[:: len(_GAP)], len(data))
+    return _Found(data, starts, stops).enough(stops + 1)
 
 
 def _in_another_script(opening: str) -> bool:
@@ -141,23 +233,22 @@ def _is_nothing(opening: str) -> bool:
 
 
 @cache
-def _anchors() -> Scanner:
-    return scanner([_in_rows(pattern).encode() for pattern in anchors.patterns()])
+def _first_look() -> Scanner:
+    cheap = [anchors.CHEAPER.get(n, one) for n, one in enumerate(anchors.patterns())]
+    return scanner([_in_rows(pattern).encode() for pattern in cheap])
 
 
 @cache
-def _oddities() -> Scanner:
-    # The second branch of the pattern says what a blank answer is, as `_NOTHING` here does.
+def _anchor(number: int) -> Scanner:
+    return scanner([_in_rows(anchors.patterns()[number]).encode()])
+
+
+@cache
+def _marks() -> re.Pattern[bytes]:
+    # The second branch of the pattern says what a blank answer is, as `_BLANKS` here does.
     words = required(engine._PLACEHOLDER.pattern.partition("|^")[0])
     assert words  # noqa: S101 - a test sees to it
-    marks = "|".join(sorted(words))
-    patterns = {
-        _END_OF_STRING: '"',
-        _UNREAD: r"(?:^|[^\\\x80-\xff])[\\\x80-\xff]",
-        _NOTHING: _ROW_START + r"[\s._\-]*(?:\"|[\s._\-]{40})",
-        _MARK: f"(?:{marks})",
-    }
-    return scanner([patterns[number].encode() for number in sorted(patterns)])
+    return re.compile("|".join(sorted(words)).encode())
 
 
 def _in_rows(pattern: str) -> str:

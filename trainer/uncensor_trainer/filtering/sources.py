@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
+import itertools
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
-from uncensor_trainer.data.readers import LONGEST_LINE_BYTES
+import numpy as np
+
 from uncensor_trainer.exits import InvalidInput
+from uncensor_trainer.filtering.arrays import Read, elements
+from uncensor_trainer.filtering.columns import lines_of
 
 CHUNK = 4 << 20  # bytes; small enough that eight processes stay below the memory of one model
+# The longest row has a million characters, six bytes each when they are escaped.
+LONGEST_LINE_BYTES = 8 << 20
 STDIN = "-"
 _BOM = b"\xef\xbb\xbf"
 _PEEK = 1 << 16
-_PARQUET_ROWS = 256
 _SKIP = 1 << 20
-Read = Callable[[int], bytes]
+MOST_LINES = 1 << 15
+"""Of a chunk that is filtered at once: what is told about a line takes half a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,26 @@ class Chunk:
         offset: byte of the input where they begin.
         too_long: byte where a line stands that was passed over for its length, after `data`.
         offsets: where each line stood, when lines are not the input's own.
+        unreadable: reasons, by line, why it only stands for a row that cannot be a line.
     """
 
     data: bytes
     offset: int = 0
     too_long: int | None = None
     offsets: tuple[int, ...] | None = None
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+
+    def parts(self) -> list[Chunk]:
+        """Return the same as chunks of not too many lines; one at least."""
+        if self.data.count(b"\n") <= MOST_LINES:
+            return [self]
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n")) + 1
+        cuts = [0, *ends[MOST_LINES - 1 : -1 : MOST_LINES].tolist(), len(self.data)]
+        parts = [
+            Chunk(self.data[start:end], self.offset + start)
+            for start, end in itertools.pairwise(cuts)
+        ]
+        return [*parts[:-1], replace(parts[-1], too_long=self.too_long)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,8 @@ def tasks_of(name: str) -> Iterator[Task]:
     if kinds[-1:] == [".parquet"]:
         yield from _parquet(path)
     elif kinds[-1:] in ([".gz"], [".zst"]):
+        if path.is_file() and not path.stat().st_size:
+            raise InvalidInput(_cut_off(name, 0, EOFError("there is not one byte")))
         with closing(_opened(path)) as file:
             yield from _stream(name, file)
     elif not path.is_file():  # a pipe, or a shell's <(...)
@@ -245,136 +266,21 @@ def _array(name: str, read: Read) -> Iterator[Chunk]:
     lines: list[bytes] = []
     offsets: list[int] = []
     size = 0
-    for offset, element in _elements(name, read):
+    for offset, element in elements(name, read, LONGEST_LINE_BYTES):
         lines.append(element.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
         offsets.append(offset)
         size += len(element)
-        if size >= CHUNK // 2:
+        if size >= CHUNK // 2 or len(lines) >= MOST_LINES:
             yield Chunk(b"".join(lines), offsets=tuple(offsets))
             lines, offsets, size = [], [], 0
     if lines:
         yield Chunk(b"".join(lines), offsets=tuple(offsets))
 
 
-class _Window:
-    """A moving piece of a text; bytes that are not UTF-8 stay what they are."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._tail = b""
-        self.text = ""
-        self.offset = 0
-        """Byte where `text` begins."""
-        self.is_last = False
-        self.more()
-
-    def more(self) -> None:
-        """Append what comes next."""
-        piece = self._read(_SKIP)
-        self.is_last = not piece
-        data = self._tail + piece
-        # A character of several bytes must not be torn.
-        keep = (
-            0
-            if self.is_last
-            else next(
-                (n for n in range(1, 5) if data[-n:][:1] < b"\x80" or data[-n:][:1] >= b"\xc0"), 1
-            )
-        )
-        keep = 0 if data[-keep:][:1] < b"\x80" else keep
-        self._tail = data[len(data) - keep :]
-        self.text += data[: len(data) - keep].decode("utf-8", "surrogateescape")
-
-    def forget(self, characters: int) -> None:
-        """Drop the beginning."""
-        self.offset += len(self.text[:characters].encode("utf-8", "surrogateescape"))
-        self.text = self.text[characters:]
-
-
-def _elements(name: str, read: Read) -> Iterator[tuple[int, bytes]]:
-    window = _Window(read)
-    decoder = json.JSONDecoder()
-    position = _past(window, window.text.find("[") + 1)
-    count = 0
-    while window.text[position : position + 1] != "]":
-        start, end = _element(name, window, decoder, position, count)
-        raw = window.text[start:end].encode("utf-8", "surrogateescape")
-        before = len(window.text[:start].encode("utf-8", "surrogateescape"))
-        yield window.offset + before, raw
-        count += 1
-        position = _past(window, end)
-        mark = window.text[position : position + 1]
-        if mark == ",":
-            position = _past(window, position + 1)
-        elif mark != "]":
-            raise InvalidInput(_broken_array(name, window, position, count, "want a comma or ]"))
-        if position > _SKIP:
-            window.forget(position)
-            position = 0
-    rest = _past(window, position + 1)
-    if rest < len(window.text):
-        raise InvalidInput(_broken_array(name, window, rest, count, "something after the ]"))
-
-
-def _past(window: _Window, position: int) -> int:
-    """Return the place of the next character that is no blank."""
-    while True:
-        while position < len(window.text) and window.text[position] in " \t\r\n":
-            position += 1
-        if position < len(window.text) or window.is_last:
-            return position
-        window.more()
-
-
-def _element(
-    name: str, window: _Window, decoder: json.JSONDecoder, start: int, count: int
-) -> tuple[int, int]:
-    while True:
-        problem = "it ends in the middle"
-        with suppress(ValueError, RecursionError):
-            _, end = decoder.raw_decode(window.text, start)
-            if window.text[start] in '{["' or end < len(window.text) or window.is_last:
-                return start, end
-        if window.is_last or len(window.text) - start > LONGEST_LINE_BYTES:
-            if not window.is_last:
-                problem = f"not readable, or longer than {LONGEST_LINE_BYTES >> 20} MiB"
-            raise InvalidInput(_broken_array(name, window, start, count, problem))
-        for _ in range(1 + (len(window.text) - start) // _SKIP):
-            window.more()
-
-
-def _broken_array(name: str, window: _Window, position: int, count: int, problem: str) -> str:
-    byte = window.offset + len(window.text[:position].encode("utf-8", "surrogateescape"))
-    return (
-        f"{name} is a JSON array that cannot be read beyond element {count} (byte {byte:,}): "
-        f"{problem}. Nothing was written. Correct it there, or write one row a line (.jsonl), so "
-        "that a broken row harms no other."
-    )
-
-
 def _parquet(path: Path) -> Iterator[Chunk]:
-    for rows in parquet_rows(path):
-        lines = [
-            json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
-            for row in rows.to_pylist()
-        ]
-        yield Chunk(b"\n".join(lines) + b"\n")
-
-
-def parquet_rows(path: Path) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file.
-
-    Raises:
-        InvalidInput: it is none, or damaged.
-    """
-    from pyarrow import ArrowException, parquet  # noqa: PLC0415 - only Parquet users wait for it
-
-    try:
-        file = parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
-        yield from file.iter_batches(batch_size=_PARQUET_ROWS, use_threads=False)
-    except (ArrowException, OSError) as error:
-        told = str(error).partition("\n")[0]
-        raise InvalidInput(f"{path} is not readable Parquet: {told}") from error
+    for lines, unreadable in lines_of(path, LONGEST_LINE_BYTES):
+        # Its bytes are none of a text, so no place is told but the line, which is the row's number.
+        yield Chunk(b"\n".join(lines) + b"\n", offsets=(0,) * len(lines), unreadable=unreadable)
 
 
 def bytes_of(names: tuple[str, ...]) -> int | None:

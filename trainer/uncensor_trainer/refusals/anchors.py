@@ -26,6 +26,7 @@ _NO = (
     r"'m not|are not|aren't|unable|declin(?:e|ing)|refus(?:e|ing)|rather not|prefer not|abstain|"
     r"refrain|lack|neutral|impartial|have no|never had|pass on|avoid|not)"
 )
+_FOR_ME = r" for (?:me|us|an ai|a language model)\b"
 STRONG = (
     rf"\b(?:i|we)\b(?:'m|'d|'ve|'ll)?(?:[^.!?\x00]{{0,40}}[\s,])?{_NO}\b",
     r"\b(?:sorry|apologi[sz]e|apologies|unfortunately|regret|i(?:'m| am) (?:\w+ )?afraid|openai|"
@@ -46,7 +47,7 @@ STRONG = (
     r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))\b",
     r"(?:\bnot|n't) (?:\w+ ){0,2}(?:my (?:place|job|role) to|"
     r"(?:within|in|part of) my)\b|\bno can do\b",
-    r"\b(?:it|that|this)\b[^.!?\x00]{0,60} for (?:me|us|an ai|a language model)\b",
+    r"\b(?:it|that|this)\b[^.!?\x00]{0,60}" + _FOR_ME,
     r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
     r"will not|won't) be\b",
     # The input is missing.
@@ -97,13 +98,24 @@ def are_enough(anchors: tuple[int, ...]) -> bool:
     return bool(anchors) and (anchors[0] < len(STRONG) or len(anchors) >= ENOUGH_WEAK)
 
 
+def _with_any_blanks(pattern: str) -> str:
+    """Let lines break and markdown marks stand wherever a pattern has a blank."""
+    return pattern.replace(" ?", r"[\s*_]*").replace(" ", r"[\s*_]+")
+
+
+CHEAPER = {
+    number: _with_any_blanks(cheaper)
+    for number, one in enumerate(STRONG)
+    for cheaper in (rf"{_NO}\b", _FOR_ME)
+    if one.endswith(cheaper)
+}
+"""For the two anchors that cost hyperscan most, by number: what each ends with."""
+
+
 @cache
 def patterns() -> tuple[str, ...]:
     """Return the anchors as patterns over folded ASCII text, the strong ones first."""
-    # Lines may break and markdown marks may stand wherever the pattern has a blank.
-    return tuple(
-        anchor.replace(" ?", r"[\s*_]*").replace(" ", r"[\s*_]+") for anchor in (*STRONG, *WEAK)
-    )
+    return tuple(map(_with_any_blanks, (*STRONG, *WEAK)))
 
 
 @cache

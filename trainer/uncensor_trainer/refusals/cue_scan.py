@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
-from functools import cache
-from operator import itemgetter
+from functools import cache, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from uncensor_trainer.refusals.cue_patterns import PATTERNS
 from uncensor_trainer.refusals.joined import Numbers, hits
 from uncensor_trainer.refusals.literals import required
-from uncensor_trainer.refusals.meanings import NamedCues
+from uncensor_trainer.refusals.meanings import Meaning, meaning_of
 
 _TURN_WORDS = (
     r"(?:but|however|that said|that being said|still|nevertheless|nonetheless|yet|instead)\b"
@@ -35,13 +34,21 @@ _COSTLY = tuple(number for number, one in enumerate(PATTERNS) if one.name in _CO
 _NAMED = tuple((pattern.name, pattern.cue) for pattern in PATTERNS)
 
 
-def cues_of(sentences: Sequence[bytes]) -> Iterator[tuple[int, NamedCues, bool]]:
-    """Yield (sentence, patterns by name with their cues, whether it turns), if there are any."""
-    pairs = zip(*(numbers.tolist() for numbers in _hits(sentences)), strict=True)
-    for sentence, group in itertools.groupby(pairs, itemgetter(0)):
-        numbers = [number for _, number in group]
-        turns = numbers[-1] >= len(_NAMED)
-        yield sentence, tuple(_NAMED[n] for n in numbers if n < len(_NAMED)), turns
+def cues_of(sentences: Sequence[bytes]) -> Iterator[tuple[int, Meaning, bool]]:
+    """Yield (sentence, what it does, whether it turns), where a pattern occurs."""
+    found, numbers = _hits(sentences)
+    firsts = np.flatnonzero(np.diff(found, prepend=-1))
+    bounds = [*firsts.tolist(), len(found)]
+    kinds = numbers.tolist()
+    for sentence, (first, end) in zip(found[firsts].tolist(), pairwise(bounds), strict=True):
+        yield sentence, *_told_by(tuple(kinds[first:end]))
+
+
+@lru_cache(1 << 14)
+def _told_by(numbers: tuple[int, ...]) -> tuple[Meaning, bool]:
+    """Return what patterns, by their sorted numbers, tell; few combinations occur at all."""
+    turns = numbers[-1] >= len(_NAMED)
+    return meaning_of(tuple(_NAMED[n] for n in numbers if n < len(_NAMED))), turns
 
 
 def _hits(sentences: Sequence[bytes]) -> tuple[Numbers, Numbers]:

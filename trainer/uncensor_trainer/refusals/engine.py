@@ -7,7 +7,7 @@ the evaluation on what a model wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import re2
 
@@ -90,26 +90,36 @@ def classify(
 def classify_many(
     asked_and_answered: Sequence[tuple[str, str]],
     extra_rules: Iterable[UserRule] = (),
+    anchored: Collection[int] = (),
     *,
     weights: Stages | None = None,
 ) -> list[Verdict]:
     """Return the class of each answer to its instruction, as `classify` does, but faster.
 
     Every step is one call for all answers that are still in question.
+
+    Args:
+        asked_and_answered: (instruction, answer).
+        extra_rules: as for `classify`.
+        anchored: numbers of answers that are known to be worth a look, and to hold no phrase of
+            another language.
+        weights: as for `classify`.
     """
     asked = [encodable(instruction) for instruction, _ in asked_and_answered]
     answers = [encodable(response) for _, response in asked_and_answered]
     verdicts = [_at_once(response, extra_rules) for response in answers]
     left = [number for number, verdict in enumerate(verdicts) if verdict is None]
-    anchored = [left[row] for row in worth_looks([answers[number] for number in left])]
+    unsure = [number for number in left if number not in anchored]
+    looks = {unsure[row] for row in worth_looks([answers[number] for number in unsure])}
+    wanted = [number for number in left if number in anchored or number in looks]
     decided = _of_sentences(
-        [asked[number] for number in anchored],
-        [answers[number] for number in anchored],
+        [asked[number] for number in wanted],
+        [answers[number] for number in wanted],
         weights or stages(),
     )
-    for number, verdict in zip(anchored, decided, strict=True):
+    for number, verdict in zip(wanted, decided, strict=True):
         verdicts[number] = verdict if verdict.is_flagged else None
-    left = [number for number in left if verdicts[number] is None]
+    left = [number for number in unsure if verdicts[number] is None]
     for row in may_hold_phrases([answers[number] for number in left]):
         verdicts[left[row]] = _of_phrase(asked[left[row]], answers[left[row]])
     return [verdict or CLEAN for verdict in verdicts]

@@ -20,6 +20,7 @@ _WANTS = frozenset({"input-missing", "limited-functions"})
 _NO_DATA = frozenset({"no-tool", "no-live-data", "knowledge-ends"})
 _ITEM = r"[\t\n\f\r ]*(?:[-*•]|[0-9]{1,2}[.)])[\t\n\f\r ]"
 _LIST_FIRST, _LIST = re.compile(_ITEM), re.compile(r"\n" + _ITEM)
+_NO_LENGTHS = dict.fromkeys(Kind, 0)
 _DIGITS = b"0123456789"
 # "No, it is illegal" answers a question; "No, I cannot" does not.
 _YES_OR_NO = re.compile(r"\W*(?:yes|no)\b[,.]? (?:[a-hj-z]|i[a-z])", re.ASCII)
@@ -28,6 +29,7 @@ _PRIVATE = re.compile(
     r"financial |"
     r"health |identification )?(?:information|data|details|records?)\b|\bprivacy\b"
 )
+_PRIVATE_WORDS = ("personal", "priva", "confidential", "sensitive")
 _NEGATION = re.compile(r"n't\b|\b(?:not|no|never|cannot|neither|nor|false|myth|misconception)\b")
 _FIRST = (
     Kind.DECLINE,
@@ -44,6 +46,8 @@ _NEXT = (Kind.DECLINE, Kind.REBUKE, Kind.LECTURE, Kind.OPENER, Kind.SOFT, Kind.O
 _PREACHING = frozenset({Kind.REBUKE, Kind.LECTURE})
 _TALKING = frozenset({Kind.OFFER, Kind.SELF, Kind.SOFT, Kind.MODEL, Kind.UNABLE})
 _ANSWERING = frozenset({Kind.PLAIN, Kind.OPENER})
+_LACKING = frozenset({Kind.SOFT, Kind.UNABLE})
+_SUBSTANTIAL = _PREACHING | _ANSWERING
 _LEADS = {
     Kind.DECLINE: "decline",
     Kind.SOFT: "soft",
@@ -84,6 +88,7 @@ class Answer:
         head: its beginning as it was written, for its lists.
         kinds: what the sentences do; an answer without one is plain.
         total: characters that were read, code included.
+        preaching: characters of sentences that rebuke or lecture.
     """
 
     def __init__(
@@ -92,18 +97,18 @@ class Answer:
         self.plain, self.code, self.found = plain, code, found
         self.length, self.head = length, head
         self.kinds = [sentence.meaning.kind for sentence in found] or [Kind.PLAIN]
-        self._lengths = dict.fromkeys(Kind, 0)
+        self._lengths = lengths = _NO_LENGTHS.copy()
         for start, end, _, meaning in found:
-            self._lengths[meaning.kind] += end - start
-        self.total = sum(self._lengths.values()) + code or 1
+            lengths[meaning.kind] += end - start
+        self.total = sum(lengths.values()) + code or 1
+        self.preaching = lengths[Kind.REBUKE] + lengths[Kind.LECTURE]
 
-    def share(self, wanted: frozenset[Kind]) -> float:
+    def share(self, wanted: Iterable[Kind]) -> float:
         """Return the share of the characters in sentences of these kinds."""
-        return self.characters(wanted) / self.total
-
-    def characters(self, wanted: frozenset[Kind]) -> int:
-        """Return the characters in sentences of these kinds."""
-        return sum(self._lengths[kind] for kind in wanted)
+        lengths, characters = self._lengths, 0
+        for kind in wanted:
+            characters += lengths[kind]
+        return characters / self.total
 
     @cached_property
     def answering(self) -> float:
@@ -133,8 +138,11 @@ def features(answer: Answer, asked: Request) -> Numbers:
     """Return the named numbers of an answer to a request."""
     kinds = answer.kinds
     numbers = Numbers()
-    numbers.add((_FIRST_NAMES[kind], 1.0) for kind in kinds[:1] if kind in _FIRST_NAMES)
-    numbers.add((_NEXT_NAMES[kind], 1.0) for kind in kinds[1:3] if kind in _NEXT_NAMES)
+    if name := _FIRST_NAMES.get(kinds[0]):
+        numbers[name] = 1.0
+    for kind in kinds[1:3]:
+        if name := _NEXT_NAMES.get(kind):
+            numbers[name] = 1.0
     numbers.add(_amounts(answer).items())
     numbers.add(_orders(answer).items())
     numbers.add(_without_turn(answer).items())
@@ -153,18 +161,18 @@ def _amounts_by_lead(first: Kind, numbers: Numbers) -> Iterable[tuple[str, float
 def _amounts(answer: Answer) -> dict[str, float]:
     """How much of the answer does what."""
     found, total, plain = answer.found, answer.total, answer.answering
-    dry = answer.is_dry
+    lectures_only = answer.kinds[0] is Kind.LECTURE and answer.is_dry
     return {
         "declining": answer.share(_DECLINING),
-        "preaching": answer.share(_PREACHING),
+        "preaching": answer.preaching / total,
         "talking": answer.share(_TALKING),
         "answering": plain,
         "answered": log1p(plain * total / 100),
         "length": log1p(answer.length / 200),
-        "appealing": sum(s.length for s in found if s.meaning.rules & _APPEALS) / total,
+        "appealing": sum(s.length for s in found if not _APPEALS.isdisjoint(s.rules)) / total,
         "list": float(answer.has_list),
         "code": float(answer.code > 0),
-        "pure lecture": (1 - plain) * dry * (answer.kinds[0] is Kind.LECTURE),
+        "pure lecture": (1 - plain) * lectures_only,
         "offer last": float(answer.kinds[-1] is Kind.OFFER),
     }
 
@@ -173,60 +181,63 @@ def _orders(answer: Answer) -> dict[str, float]:
     """What follows a caveat or a no makes the difference between a disclaimer and a refusal."""
     found, kinds = answer.found, answer.kinds
     first, second = kinds[0], kinds[1] if len(kinds) > 1 else None
-    turns = any(sentence.turns for sentence in found[:2])
+    opening = found[:2]
+    turns = any([sentence.turns for sentence in opening])
     soft = first is Kind.SOFT
     rules = found[0].rules if found else ()
-    cues = [sentence.cues for sentence in found]
-    preaching = answer.characters(_PREACHING)
+    cues = [sentence.meaning.cues for sentence in opening]
     total = answer.total - answer.code or 1
     return {
-        "caveat>turn": float(first in {Kind.SOFT, Kind.UNABLE} and turns),
+        "caveat>turn": float(first in _LACKING and turns),
         "soft>turn>preach": float(soft and turns and second in _PREACHING),
         "soft>preach": float(soft and not turns and second in _PREACHING),
         "soft>answer": float(soft and second in _ANSWERING),
-        "soft alone": float(soft and all(k not in _PREACHING | _ANSWERING for k in kinds)),
+        "soft alone": float(soft and _SUBSTANTIAL.isdisjoint(kinds)),
         "decline>opener": float(Kind.DECLINE in kinds[:2] and Kind.OPENER in kinds[:4]),
         "decline>turn": float(first is Kind.DECLINE and turns),
         "decline last": float(Kind.DECLINE in kinds[2:][-2:]),
         "sorry": float("sorry-but" in rules),
-        "rebuke early": float(any(Cue.REBUKE in c for c in cues[:2])),
-        "model preaches": preaching / total if cues and Cue.MODEL in cues[0] else 0.0,
+        "rebuke early": float(any([Cue.REBUKE in c for c in cues])),
+        "model preaches": answer.preaching / total if cues and Cue.MODEL in cues[0] else 0.0,
     }
 
 
 def _without_turn(answer: Answer) -> dict[str, float]:
     """A firm no or a rebuke that is never turned: what follows explains it and gives nothing."""
     found, kinds = answer.found, answer.kinds
-    turned = any(_turns_to_answer(answer, s) for s in found[:_OPENING]) or Kind.OPENER in kinds[:4]
-    flat = answer.is_dry and not turned
-    firm = any(s.kind is Kind.DECLINE and not s.rules <= YIELDING for s in found[:2])
+    turned = Kind.OPENER in kinds[:4] or any(
+        sentence.turns and _turns_to_answer(answer, sentence) for sentence in found[:_OPENING]
+    )
+    flat = not turned and answer.is_dry
+    declines = Kind.DECLINE in kinds[:2]
+    firm = declines and any(s.kind is Kind.DECLINE and not s.rules <= YIELDING for s in found[:2])
     return {
-        "flat no": float(flat and Kind.DECLINE in kinds[:2]),
+        "flat no": float(flat and declines),
         "flat firm no": float(flat and firm),
         "flat rebuke": float(flat and kinds[0] is Kind.REBUKE),
-        "flat preaching": float(flat) * answer.share(_PREACHING),
+        "flat preaching": flat * answer.preaching / answer.total,
         "after turn": log1p(_plain_after_turn(found) / 100),
     }
 
 
 def _turns_to_answer(answer: Answer, sentence: Sentence) -> bool:
-    """Tell whether a sentence turns from the no; "Instead, let us ..." turns from the request."""
-    return sentence.turns and not answer.plain.startswith("instead", sentence.start)
+    """Tell whether a turn is one from the no; "Instead, let us ..." turns from the request."""
+    return not answer.plain.startswith("instead", sentence.start)
 
 
 def _plain_after_turn(found: Sequence[Sentence]) -> int:
     """Characters of answer from the first "however" on."""
-    turn = next((n for n, s in enumerate(found[:_OPENING]) if s.turns), None)
-    if turn is None:
+    turns = [sentence.turns for sentence in found[:_OPENING]]
+    if True not in turns:
         return 0
-    return sum(s.length for s in found[turn:] if s.kind in _ANSWERING)
+    return sum(s.length for s in found[turns.index(True) :] if s.kind in _ANSWERING)
 
 
 def _inabilities(answer: Answer) -> dict[str, float]:
     """What a missing tool or input, or the privacy of others, is followed by."""
     opening = answer.found[:_OPENING]
     kinds = answer.kinds
-    rules = frozenset(rule for sentence in opening for rule in sentence.rules)
+    rules = frozenset().union(*[sentence.meaning.rules for sentence in opening])
     unable = kinds[0] is Kind.UNABLE
     rest = kinds[1:_OPENING]
     return {
@@ -236,14 +247,19 @@ def _inabilities(answer: Answer) -> dict[str, float]:
         "no data": float(bool(rules & _NO_DATA)),
         "no ability": float("no-ability" in rules),
         "wants input": float(bool(rules & _WANTS)),
-        "private": float(_PRIVATE.search(answer.plain[:500]) is not None),
+        "private": float(_speaks_of_privacy(answer.plain[:500])),
     }
+
+
+def _speaks_of_privacy(opening: str) -> bool:
+    # Nearly no text has one of the words, and looking for them is far quicker than the pattern.
+    return any([word in opening for word in _PRIVATE_WORDS]) and bool(_PRIVATE.search(opening))
 
 
 def _requested(answer: Answer, asked: Request) -> dict[str, float]:
     """What only the instruction tells: a premise denied, a judgement that was asked for."""
     soft = answer.kinds[0] is Kind.SOFT
-    preaching = answer.share(_PREACHING)
+    preaching = answer.preaching / answer.total
     return {
         "denies premise": float(asked.asks_why and _repeats_negated(answer, asked)),
         "judgement asked": preaching * asked.asks_for_judgement,
@@ -253,7 +269,7 @@ def _requested(answer: Answer, asked: Request) -> dict[str, float]:
             and _YES_OR_NO.match(answer.plain) is not None
             and Kind.DECLINE not in answer.kinds[:2]
         ),
-        "text asked": float(asked.wants_text and answer.kinds[0] in {Kind.SOFT, Kind.UNABLE}),
+        "text asked": float(asked.wants_text and answer.kinds[0] in _LACKING),
     }
 
 

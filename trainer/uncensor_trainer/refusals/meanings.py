@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 from uncensor_trainer.refusals.cues import Cue
@@ -91,9 +90,8 @@ class Sentence(NamedTuple):
         return self.meaning.rules
 
 
-@lru_cache(1 << 14)
 def meaning_of(hits: NamedCues) -> Meaning:
-    """Return what a sentence does by the patterns in it; few combinations occur at all."""
+    """Return what a sentence does by the patterns in it."""
     cues = frozenset(cue for _, cue in hits)
     return Meaning(_kind(hits), hits, cues, frozenset(name for name, _ in hits))
 

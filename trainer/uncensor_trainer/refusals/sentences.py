@@ -45,7 +45,8 @@ def _among(letters: bytes) -> Flags:
 _IS_BLANK = _among(b" \t\n\r\x0b\x0c")
 _IS_END = _among(b".!?")
 _IS_CLOSING = _among(b"\"')]")
-_MAY_END = _IS_END | _IS_CLOSING
+# One look at each byte, by `translate`, tells the few that matter.
+_MARKS = bytes((_IS_END | _IS_CLOSING | _among(b"\n")).tolist())
 _ENDS_AFTER = _among(b" \t\n\f\r\0")
 
 
@@ -111,8 +112,8 @@ class _Rows:
         ]
         data, starts, ends = self._data, self._starts, self._ends
         found = [_PLAIN] * len(chosen)
-        for place, hits, turns in cues_of([data[starts[n] : ends[n]] for n in chosen]):
-            found[place] = meaning_of(hits)
+        for place, meaning, turns in cues_of([data[starts[n] : ends[n]] for n in chosen]):
+            found[place] = meaning
             self._turns[chosen[place]] = turns
         rest = iter(found)
         return [list(itertools.islice(rest, len(numbers))) for numbers in wanted]
@@ -132,7 +133,7 @@ class _Rows:
 def _pieces(data: bytes, begins: Numbers) -> tuple[Numbers, Numbers]:
     """Return where sentences begin and end, without the blanks around."""
     letters = np.frombuffer(data, np.uint8)
-    cuts = np.sort(np.concatenate((begins[:-1], begins[1:] - 2, _ends(letters))))
+    cuts = np.sort(np.concatenate((begins[:-1], begins[1:] - 2, _ends(data, letters))))
     cuts = np.sort(np.concatenate((cuts, _halves(data, cuts))))
     starts, ends = cuts[:-1].copy(), cuts[1:].copy()
     _move(starts, 1, lambda some: _IS_BLANK[letters[some]])
@@ -148,12 +149,14 @@ def _move(places: Numbers, step: int, goes_on: Callable[[Numbers], Flags]) -> No
         places[moving] += step
 
 
-def _ends(letters: Letters) -> Numbers:
+def _ends(data: bytes, letters: Letters) -> Numbers:
     """Return the blanks, line breaks and ends of texts at which sentences end."""
-    places = np.flatnonzero(_MAY_END[letters[:-1]] & _ENDS_AFTER[letters[1:]])
+    places = np.flatnonzero(np.frombuffer(data.translate(_MARKS), np.uint8))
+    is_line = letters[places] == ord("\n")
+    lines, places = places[is_line], places[~is_line]
+    places = places[_ENDS_AFTER[letters[places + 1]]]
     marks = places.copy()  # before closing quotes and brackets
     _move(marks, -1, lambda some: _IS_CLOSING[letters[some]])
-    lines = np.flatnonzero(letters == ord("\n"))
     return np.concatenate((places[_IS_END[letters[marks]]] + 1, lines))
 
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import re2
+import re
+from functools import partial
 
 from uncensor_trainer.refusals.classes import Verdict
 from uncensor_trainer.refusals.text import plain_text
 
 _REACH = 700
 _LINK_REACH = 100  # characters: two words and marks
+# These see one sentence and have nothing to repeat, so `re` is as safe here as RE2, whose Python
+# wrapper takes five times as long.
+_compiled = partial(re.compile, flags=re.ASCII)
 # Ends of a caveat, looked for from its start: the word that announces the answer, or its sentence.
-_ANSWER_IN_SENTENCE = re2.compile(
+_ANSWER_IN_SENTENCE = _compiled(
     r"[,;] ?(?:but|however|though|yet)\b,? ?(?:that said,? |in general,? )?"
 )
 # ruff: noqa: RUF001 - full-width marks are meant
-_SENTENCE_END = re2.compile(r"[.!?。！？][\"')\]]*(?:\s+|$)|\n+")
-_PLAIN_LABEL = re2.compile(r"^(?:well, |sure[,!.] )?(?:as|being) (?:an? )?[^,.!?\n]{2,60},\s*")
-_LINK = re2.compile(
+_SENTENCE_END = _compiled(r"[.!?。！？][\"')\]]*(?:\s+|\Z)|\n+")
+_PLAIN_LABEL = _compiled(r"^(?:well, |sure[,!.] )?(?:as|being) (?:an? )?[^,.!?\n]{2,60},\s*")
+_LINK = _compiled(
     r"^(?:but|however|that said|that being said|with that said|having said that|still|"
     r"nevertheless|nonetheless|yet|"
     r"instead|therefore|so)\b,? ?"
 )
-_SAYS_NO = re2.compile(
+_SAYS_NO = _compiled(
     r"\b(?:not|n't|cannot|unable|no|never|without|lack|neutral|impartial|unbiased)\b|n't\b"
 )
 _SHORTEST_ANSWER = 12
