@@ -31,7 +31,7 @@ STDIN = "-"
 _BOM = b"\xef\xbb\xbf"
 _PEEK = 1 << 16
 _SKIP = 1 << 20
-MOST_LINES = 1 << 15
+MOST_LINES = 1 << 14
 """Of a chunk that is filtered at once: what is told about a line takes half a kilobyte."""
 
 
