@@ -40,6 +40,7 @@ _FEW = 8  # lines that are read one by one rather than halved again
 _MANY = (
     1024  # lines that are read together; fewer make more calls, more wait longer when one is bad
 )
+_SCREENED = 8192  # answers that are screened together; a row of a megabyte may hold 30,000
 _TOGETHER = 2048  # lines that are classified together; a normal block has fewer in question
 
 
@@ -289,6 +290,12 @@ def _suspicious(sheet: Sheet, policy: Policy) -> list[tuple[int, bool]]:
         return []
     if policy.rules:  # a rule may match anywhere
         return [(number, False) for number in answers]
+    starts = range(0, len(answers), _SCREENED)
+    some = (_screened(sheet, answers[start : start + _SCREENED]) for start in starts)
+    return list(itertools.chain.from_iterable(some))
+
+
+def _screened(sheet: Sheet, answers: Sequence[int]) -> list[tuple[int, bool]]:
     screened = suspicious_windows(sheet.windows(answers))
     found = screened.suspicious
     if others := sorted(screened.unread - found):
