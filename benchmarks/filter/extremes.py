@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from throughput import _children, _peak
+from peaks import most_megabytes
 
 LIMIT = 150.0  # MB
 STEP = 1 << 20
@@ -258,11 +258,8 @@ def opened(path: Path):
 
 def run(command: list[str], folder: Path) -> tuple[int, str, float]:
     """Return the exit code, what was said, and the most MB that any one process had."""
-    most = 0.0
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
-        while process.poll() is None:
-            most = max(most, _peak(process.pid), *map(_peak, _children(process.pid)))
-            time.sleep(0.02)
+        most = most_megabytes(process)
         return process.returncode, process.communicate()[1], most
 
 

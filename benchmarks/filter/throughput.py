@@ -18,11 +18,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+
+from peaks import most_megabytes
 
 ROOT = Path(__file__).parents[2]
 NATURAL = ROOT.parent / "shared" / "data" / "instruct" / "alpaca_eval_outputs.alpaca.json"
@@ -192,32 +193,12 @@ def _measured(commands: list[list[str]], data: Path) -> dict[str, float]:
 
 def _run(command: list[str]) -> tuple[str, float]:
     """Return what a command printed, and the most MB that any one of its processes had."""
-    most = 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            most = max(most, _peak(process.pid), *map(_peak, _children(process.pid)))
-            time.sleep(0.05)
+        most = most_megabytes(process)
         out = process.communicate()[0]
     if process.returncode:
         raise SystemExit(f"{command[:3]} failed")
     return out, most
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _peak(pid: int) -> float:
-    """Megabytes; the kernel starts to count anew when a program begins, unlike getrusage."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    found = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(found[0].split()[1]) / 1024 if found else 0.0
 
 
 def _touch(path: Path) -> None:

@@ -93,11 +93,10 @@ class Engine:
         LOG.info("%d runs", len(self._store.known()))
 
     async def _list(self, resource: Resource, namespace: str | None) -> None:
-        selection = {} if resource is RUNS else {"labelSelector": SELECTOR}
         each = self._client.each_metadata if resource in NAMES_ONLY else self._client.each
         try:
             # One by one: the store keeps a small part of each, and thousands may come.
-            async for raw in each(resource, namespace, **selection):
+            async for raw in each(resource, namespace, **_selection(resource)):
                 # Lists leave the kind of their items out, or say what kind of metadata it is.
                 raw |= {"kind": resource.kind, "apiVersion": resource.version}
                 self._store.put(resource, raw)
@@ -199,8 +198,7 @@ class Engine:
             found: set[str] = set()
             try:
                 for namespace in self._namespaces():
-                    selection = {} if resource is RUNS else {"labelSelector": SELECTOR}
-                    every = self._client.each_metadata(resource, namespace, **selection)
+                    every = self._client.each_metadata(resource, namespace, **_selection(resource))
                     found |= {raw["metadata"]["uid"] async for raw in every}
             except ApiError as error:
                 LOG.warning("resync of %s: %s", resource.plural, error)
@@ -274,6 +272,11 @@ class Engine:
         telemetry.RUNS.clear()
         for phase, count in phases.items():
             telemetry.RUNS.labels(phase).set(count)
+
+
+def _selection(resource: Resource) -> dict[str, str]:
+    """Return the parameters of a list that leave out what is no run's."""
+    return {} if resource is RUNS else {"labelSelector": SELECTOR}
 
 
 def _show_training(key: Key, status: dict[str, Any]) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.filtering.quick import is_surely_json
+from uncensor_trainer.filtering.rows import STRING
 
 STEP = 1 << 20  # bytes that are read at a time
 Read = Callable[[int], bytes]
 # A quote mark without its string is one whose end has not been read yet.
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(STRING + rb'|["\[\]{}]', re.DOTALL)
 _END_OF_WORD = re.compile(rb"[\s,\]]")
 _NO_BLANK = re.compile(rb"[^ \t\r\n]")
 _OPENING, _CLOSING = b"[{", b"]}"

@@ -22,7 +22,7 @@ from uncensor_trainer.filtering.policy import (
     turns_of,
     verdicts_of_many,
 )
-from uncensor_trainer.filtering.quick import LONGEST_LINE, Numbers, Sheet, sheet_of
+from uncensor_trainer.filtering.quick import LONGEST_LINE, Sheet, sheet_of
 from uncensor_trainer.filtering.rows import (
     BLANK,
     TEXT_KEYS,
@@ -35,13 +35,13 @@ from uncensor_trainer.filtering.rows import (
 )
 from uncensor_trainer.filtering.screen import suspicious, suspicious_windows
 from uncensor_trainer.filtering.showing import Shown, shown_row
+from uncensor_trainer.refusals.joined import Numbers, places_of
 
 _FEW = 8  # lines that are read one by one rather than halved again
 _MANY = (
     1024  # lines that are read together; fewer make more calls, more wait longer when one is bad
 )
 _SCREENED = 8192  # answers that are screened together; a row of a megabyte may hold 30,000
-_TOGETHER = 2048  # lines that are classified together; a normal block has fewer in question
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,9 @@ def filter_lines(block: bytes, policy: Policy) -> Outcome:
         for number in sorted(wanted)
     ]
     work = _Work(block, bounds, policy, Outcome(lines=len(bounds) - 1))
-    for first in range(0, len(entries), _TOGETHER):
-        some = entries[first : first + _TOGETHER]
-        verdicts = verdicts_of_many([entry.turns for entry in some], policy.rules)
-        for entry, flagged in zip(some, verdicts, strict=True):
-            work.take(entry, flagged)
+    verdicts = verdicts_of_many([entry.turns for entry in entries], policy.rules)
+    for entry, flagged in zip(entries, verdicts, strict=True):
+        work.take(entry, flagged)
     return work.finish()
 
 
@@ -222,7 +220,7 @@ class _Work:
 
 def _bounds(block: bytes) -> Numbers:
     """Return where each line begins, and the end of the last."""
-    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
+    ends = places_of(ord("\n"), block) + 1
     last = [] if not block or block.endswith(b"\n") else [len(block)]
     return np.concatenate(([0], ends, last)).astype(np.intp)
 

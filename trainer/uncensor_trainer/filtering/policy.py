@@ -35,7 +35,7 @@ DEFAULT_ACTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 _RULE_FIELDS = {"name", "class", "pattern"}
-_TOGETHER = 8192  # turns that are classified together: faster than one by one, but all take memory
+_TOGETHER = 2048  # turns that are classified together; a normal block has fewer in question
 
 
 Verdicts = tuple[tuple[int, Verdict], ...]

@@ -17,12 +17,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from uncensor_trainer.data.formats import FIELDS, LONGEST_ROW, ROLES
 from uncensor_trainer.filtering.policy import Turn
 from uncensor_trainer.filtering.rows import TEXT_KEYS
 from uncensor_trainer.filtering.screen import WINDOW
+from uncensor_trainer.refusals.joined import Numbers
 from uncensor_trainer.refusals.matching import Scanner, scanner
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ else:
 
 LONGEST_LINE = LONGEST_ROW
 """Bytes; a longer line may be a row of too many characters, so that it is read on its own."""
-Numbers = npt.NDArray[np.intp]
 _LF, _CR, _OPEN, _CLOSE, _QUOTE = b'\n\r{}"'
 _MORE, _LAST = rb"[\x80-\xbf]", rb"[^\x80-\xbf]"
 # Bytes that no UTF-8 text holds, after Unicode 16, table 3-7: a scan for them is four times as

@@ -22,7 +22,9 @@ BLANK = b" \t\r\n"
 MOST_TOKENS = 300_000
 """Of a line beyond LONG: a value of two bytes takes a hundred times as many once it is read."""
 LONG = 1 << 20  # bytes
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[,\[{]', re.DOTALL)
+STRING = rb'"(?:[^"\\]++|\\.)*+"'
+"""A text as JSON writes it; its dot is any byte."""
+_TOKEN = re.compile(STRING + rb"|[,\[{]", re.DOTALL)
 TEXT_KEYS = {
     "alpaca": ("instruction", "input", "output"),
     "prompt-completion": ("prompt", "completion"),

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uncensor_trainer.refusals import anchors, engine, languages, loose
+from uncensor_trainer.refusals.joined import Numbers, places_of
 from uncensor_trainer.refusals.literals import required
 from uncensor_trainer.refusals.matching import Scanner, scanner
 from uncensor_trainer.refusals.text import ascii_only, glance
@@ -41,7 +42,6 @@ _BLANKS = b" \t\n\r\x0b\x0c._-"
 _BLANK = np.isin(np.arange(256), list(_BLANKS))
 _BLANK_SO_FAR = 40  # bytes; an answer that begins with so many is decoded to see the rest
 _LOWER = bytes(range(256)).lower()
-_Numbers = npt.NDArray[np.intp]
 
 
 def suspicious(answers: Sequence[str]) -> set[int]:
@@ -150,14 +150,14 @@ class _Windows:
                 yield number
 
 
-def _rows_before(ends: _Numbers, stops: _Numbers, places: _Numbers) -> list[int]:
+def _rows_before(ends: Numbers, stops: Numbers, places: Numbers) -> list[int]:
     """Return the rows that have one of the places before their ends."""
     rows = np.searchsorted(stops, places)
     found: list[int] = np.unique(rows[places < ends[rows]]).tolist()
     return found
 
 
-def _without_slashes(letters: npt.NDArray[np.uint8], slashes: _Numbers) -> bytes:
+def _without_slashes(letters: npt.NDArray[np.uint8], slashes: Numbers) -> bytes:
     """Return lower case text with its line feeds and quotes as themselves."""
     feeds = slashes[letters[slashes + 1] == ord("n")] + 1
     clean = letters.copy()
@@ -169,7 +169,7 @@ def _without_slashes(letters: npt.NDArray[np.uint8], slashes: _Numbers) -> bytes
 class _Found:
     """Matches of the anchors over rows of folded text."""
 
-    def __init__(self, data: bytes, starts: _Numbers, stops: _Numbers) -> None:
+    def __init__(self, data: bytes, starts: Numbers, stops: Numbers) -> None:
         numbers, ends = _first_look()(data)
         rows = np.searchsorted(stops, ends - 1)
         is_sure = np.isin(numbers, tuple(anchors.CHEAPER), invert=True)
@@ -179,7 +179,7 @@ class _Found:
             found.append(_again(number, data, starts[asked], stops[asked], asked))
         self._patterns, self._ends, self._rows = map(np.concatenate, zip(*found, strict=True))
 
-    def enough(self, limits: _Numbers) -> set[int]:
+    def enough(self, limits: Numbers) -> set[int]:
         """Return the rows with a strong anchor, or enough weak ones, that end before the limit."""
         is_near = self._ends <= limits[self._rows]
         rows, patterns = self._rows[is_near], self._patterns[is_near]
@@ -192,8 +192,8 @@ class _Found:
 
 
 def _again(
-    number: int, data: bytes, starts: _Numbers, stops: _Numbers, rows: _Numbers
-) -> tuple[_Numbers, _Numbers, _Numbers]:
+    number: int, data: bytes, starts: Numbers, stops: Numbers, rows: Numbers
+) -> tuple[Numbers, Numbers, Numbers]:
     """Ask an anchor itself in the rows in which its cheaper substitute is."""
     places = zip(starts.tolist(), stops.tolist(), strict=True)
     _, ends = _anchor(number)(_GAP.encode().join([data[start:stop] for start, stop in places]))
@@ -209,14 +209,14 @@ def _with_phrases(data: bytes) -> list[int]:
     _, ends = loose.phrase_scanner(languages.LATIN)(line)
     if not len(ends):
         return []
-    gaps = np.flatnonzero(np.frombuffer(line, np.uint8) == 0)
+    gaps = places_of(0, line)
     rows: list[int] = (np.searchsorted(gaps, ends - 1) // len(_GAP)).tolist()
     return rows
 
 
 def _worth_a_look(data: bytes) -> set[int]:
     """Return the rows of folded openings that have enough anchors."""
-    gaps = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
+    gaps = places_of(0, data)
     starts, stops = np.append(0, gaps[1 :: len(_GAP)] + 1), np.append(gaps[:: len(_GAP)], len(data))
     return _Found(data, starts, stops).enough(stops + 1)
 

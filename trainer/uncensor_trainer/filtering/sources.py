@@ -18,11 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
-
 from uncensor_trainer.exits import InvalidInput
 from uncensor_trainer.filtering.arrays import Read, elements
 from uncensor_trainer.filtering.columns import lines_of
+from uncensor_trainer.refusals.joined import places_of
 
 CHUNK = 4 << 20  # bytes; small enough that eight processes stay below the memory of one model
 # The longest row has a million characters, six bytes each when they are escaped.
@@ -57,7 +56,7 @@ class Chunk:
         """Return the same as chunks of not too many lines; one at least."""
         if self.data.count(b"\n") <= MOST_LINES:
             return [self]
-        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n")) + 1
+        ends = places_of(ord("\n"), self.data) + 1
         cuts = [0, *ends[MOST_LINES - 1 : -1 : MOST_LINES].tolist(), len(self.data)]
         parts = [
             Chunk(self.data[start:end], self.offset + start)

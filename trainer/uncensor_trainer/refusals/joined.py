@@ -20,6 +20,11 @@ Numbers = npt.NDArray[np.intp]
 _NUL = r"\x00"
 
 
+def places_of(byte: int, data: bytes) -> Numbers:
+    """Return where a byte stands in a text."""
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == byte)
+
+
 def joined(texts: Sequence[bytes]) -> bytes:
     """Return texts without NUL as one, each between two NUL characters."""
     return b"\0" + b"\0\0".join(texts) + b"\0"
