@@ -1,4 +1,8 @@
-"""Our train stage as it runs in a pipeline, on the same tokens; saving and export are not timed."""
+"""Our train stage as it runs in a pipeline, on the same tokens.
+
+What happens once a training is not timed: the trial of the fullest pass (off, so that every peer
+begins cold), saving and export.
+"""
 
 from __future__ import annotations
 
@@ -89,6 +93,7 @@ def main() -> None:
         restart(log)
 
     TrainingLog.restart_clock = first_step_begins  # type: ignore[method-assign]
+    train.is_due = lambda *_, **__: False  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         run = run_file(one, Path(folder))
         workspace = Workspace(Path(folder), run.run)

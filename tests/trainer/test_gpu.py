@@ -13,6 +13,7 @@ from support.packing import packed_and_alone
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
 from support.training import arm_dir, losses, train
 from uncensor_trainer import fusion, varlen
+from uncensor_trainer.communication import CommunicationClock
 from uncensor_trainer.exits import StopRequested
 
 pytestmark = [
@@ -47,6 +48,18 @@ def assert_alike(found, wanted, tolerance=2e-2):
     assert found.loss == pytest.approx(wanted.loss, rel=2e-3)
     for name, value in wanted.gradients.items():
         assert far(found.gradients[name], value) < tolerance, name
+
+
+def test_the_communication_clock_reads_the_time_of_the_queue():
+    matrix = torch.randn(4096, 4096, device="cuda")
+    clock = CommunicationClock(gpu=True)
+    assert clock.seconds() == 0
+    with clock.running():
+        for _ in range(20):
+            matrix = matrix @ matrix
+    once = clock.seconds()
+    assert once > 1e-3, "longer than queuing takes"
+    assert clock.seconds() == 0
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "gradient checkpointing"])

@@ -10,7 +10,15 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from support.tiny import prepared_workspace, run_file, some_rows, tiny_model
-from support.training import arm_dir, checkpoints, losses, start, train, wait_for_step
+from support.training import (
+    arm_dir,
+    checkpoints,
+    losses,
+    metrics,
+    start,
+    train,
+    wait_for_step,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +92,8 @@ def test_zero_3_shards_everything_and_changes_nothing(a_run, alone):
     shards = list((arm_dir(run) / "checkpoints" / "step-36").glob("state-*.safetensors"))
     smaller, larger = sorted(shard.stat().st_size for shard in shards)
     assert larger < 1.2 * smaller, "each process keeps its half"
+    rows = metrics(run)
+    assert all(0 < row["communication_seconds"] < row["compute_seconds"] for row in rows)
 
 
 def test_zero_2_stops_when_one_process_is_told_and_goes_on(a_run, alone):

@@ -72,8 +72,8 @@ class StepTimes:
     """Seconds of the parts of the steps since the last look.
 
     With DeepSpeed, `compute` holds communication and the optimizer as well, because they overlap
-    with the backward pass; on a GPU a part ends when its work is queued, so that only the sum is
-    exact.
+    with the backward pass; what waiting for other processes took is told apart, and stays in
+    `compute`. On a GPU a part ends when its work is queued, so that only the sum is exact.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)

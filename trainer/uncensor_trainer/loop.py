@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from transformers.utils import is_torch_tf32_available
 from uncensor_trainer import dist
 from uncensor_trainer.checkpoints import Checkpoints, Facts
 from uncensor_trainer.collectives import any_rank
+from uncensor_trainer.communication import CommunicationClock, counted
 from uncensor_trainer.data.batches import OrderedRows, RankBatches, flat
 from uncensor_trainer.data.layout import Layout
 from uncensor_trainer.durable import DurableTrainer
@@ -141,7 +143,11 @@ class Loop(DurableTrainer):
             model=model,
             args=args,
             train_dataset=surroundings.rows,
-            callbacks=[Boundary(surroundings), OptimizerTimer(self._times)],
+            callbacks=[
+                Boundary(surroundings),
+                OptimizerTimer(self._times),
+                *([CommunicationTimer(self._times)] if args.deepspeed else []),
+            ],
             checkpoints=surroundings.checkpoints,
             progress=surroundings.progress,
             watch=LossWatch(fp16=surroundings.fp16),
@@ -259,6 +265,27 @@ class OptimizerTimer(TrainerCallback):  # type: ignore[misc]  # as above
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         """The weights are new."""
         self._times.add("optimizer", time.perf_counter() - self._began)
+
+
+class CommunicationTimer(TrainerCallback):  # type: ignore[misc]  # as above
+    """Counts the seconds in which DeepSpeed waits for other processes."""
+
+    def __init__(self, times: StepTimes) -> None:
+        self._times = times
+        self._clock = CommunicationClock(gpu=torch.cuda.is_available())
+        self._counting = ExitStack()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """The engine is there, and its processes are joined."""
+        self._counting.enter_context(counted(self._clock))
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """A step is over, with all that it sent."""
+        self._times.add("communication", self._clock.seconds())
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """What follows is no step's."""
+        self._counting.close()
 
 
 class Boundary(TrainerCallback):  # type: ignore[misc]  # as above
