@@ -4,9 +4,10 @@
     python benchmarks/filter/quality.py --half dev       the half that rules were made on
     python benchmarks/filter/quality.py --errors 20      also print the worst errors
 
-"Held out" trains the linear stages without the source they are measured on (the rules have seen the
-dev half of every source, the weights have not seen this source at all). The test half of the hand
-labels is drawn blind (sample.py). The held-out counts of the test halves also become
+"Ours" has weights made from the other half, so that no prompt is in both (the committed weights are
+made from both halves); "held out" has weights made without the source they are measured on. The
+rules have seen the dev half of every source. The test half of the hand labels is drawn blind
+(sample.py). The held-out counts of the test halves also become
 trainer/uncensor_trainer/evaluation/judge.json: how often the evaluation's judge is wrong.
 """
 
@@ -18,6 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from pathlib import Path
 
@@ -97,9 +99,25 @@ def score(judge: Judge, answers: Iterable[sources.Answer]) -> Score:
     )
 
 
-def ours(weights: Stages | None = None) -> Judge:
-    """The filter, with its committed weights or others."""
+def ours(weights: Stages) -> Judge:
+    """The filter with some weights."""
     return lambda a: classify(a.prompt, a.response, weights=weights).answer_class in FLAGGED
+
+
+@cache
+def of_the_other_half(half: str) -> Stages:
+    """Return weights that have seen none of a half's prompts."""
+    return train.fit(train.training_rows(without_half=half))
+
+
+def of_other_sources(family: str) -> Stages:
+    """Return weights that have seen nothing of a source."""
+    return train.fit(train.training_rows(without_family=family))
+
+
+def verdict_of(answer: sources.Answer) -> Verdict:
+    """Decide about an answer with weights that have not seen its prompt."""
+    return classify(answer.prompt, answer.response, weights=of_the_other_half(answer.half))
 
 
 def first_cue(answer: sources.Answer) -> bool:
@@ -111,13 +129,12 @@ def first_cue(answer: sources.Answer) -> bool:
     return bool(kinds) and (Kind.DECLINE in kinds[:3] or kinds[0] in {Kind.SOFT, Kind.REBUKE})
 
 
-def judges(family: str) -> dict[str, Judge]:
-    """Return every judge to compare on a source."""
-    rows = [a for a in train.training_rows() if sources.family(a) != family]
+def judges(family: str, half: str) -> dict[str, Judge]:
+    """Return every judge to compare on a half of a source."""
     others = {name: (lambda a, f=f: f(a.response)) for name, f in baselines.BASELINES.items()}
     return {
-        "ours": ours(),
-        HELD_OUT: ours(train.fit(rows)),
+        "ours": ours(of_the_other_half(half)),
+        HELD_OUT: ours(of_other_sources(family)),
         "ours, rules only": first_cue,
         **others,
     }
@@ -129,10 +146,10 @@ def by_source(half: str) -> dict[str, dict[str, object]]:
     table: dict[str, dict[str, object]] = {}
     for family in sorted({sources.family(a) for a in answers}):
         mine = [a for a in answers if sources.family(a) == family]
-        table[family] = {n: score(j, mine).as_json() for n, j in judges(family).items()}
+        table[family] = {n: score(j, mine).as_json() for n, j in judges(family, half).items()}
         for source in sorted({a.source for a in mine} - {family}):
             part = [a for a in mine if a.source == source]
-            table[source] = {"ours": score(ours(), part).as_json()}
+            table[source] = {"ours": score(ours(of_the_other_half(half)), part).as_json()}
     return table
 
 
@@ -141,8 +158,8 @@ def judge_errors(half: str) -> dict[str, object]:
     answers = [a for a in sources.labelled() if a.half == half]
     total = Counter[str]()
     for family in sorted({sources.family(a) for a in answers}):
-        rows = [a for a in train.training_rows() if sources.family(a) != family]
-        found = score(ours(train.fit(rows)), [a for a in answers if sources.family(a) == family])
+        mine = [a for a in answers if sources.family(a) == family]
+        found = score(ours(of_other_sources(family)), mine)
         total.update(
             {name: getattr(found, name) for name in ("hits", "misses", "alarms", "passes")}
         )
@@ -158,7 +175,7 @@ def by_class(half: str) -> dict[str, dict[str, int]]:
     table: dict[str, Counter[str]] = {}
     for a in (*sources.labelled(), *train.hand_labelled(), *sources.tool_calls()):
         if a.half == half:
-            found = classify(a.prompt, a.response).answer_class.value
+            found = verdict_of(a).answer_class.value
             table.setdefault(f"{sources.family(a)}: {a.label}", Counter())[found] += 1
     return {label: dict(counts.most_common()) for label, counts in sorted(table.items())}
 
@@ -172,7 +189,7 @@ def natural(half: str) -> dict[str, object]:
     """
     answers = sorted({a.key: a for a in sources.natural() if a.half == half}.values(),
                      key=lambda a: a.key)  # fmt: skip
-    found = {a.key: classify(a.prompt, a.response).answer_class for a in answers}
+    found = {a.key: verdict_of(a).answer_class for a in answers}
     labels = {a.key: a.label for a in train.hand_labelled() if a.label != sample.UNCLEAR}
     flagged = [a for a in answers if found[a.key] in FLAGGED - {AnswerClass.PLACEHOLDER}]
     right = [labels[a.key] in train.POSITIVE for a in flagged if a.key in labels]
@@ -194,7 +211,7 @@ def worst(half: str, most: int) -> list[tuple[sources.Answer, Verdict]]:
     wrong = []
     for a in sources.labelled():
         if a.half == half and a.label in {"refusal", "comply"}:
-            verdict = classify(a.prompt, a.response)
+            verdict = verdict_of(a)
             if (a.label == "refusal") != (verdict.answer_class in FLAGGED):
                 wrong.append((a, verdict))
     return sorted(wrong, key=lambda pair: -pair[1].score)[:most]

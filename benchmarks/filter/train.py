@@ -1,6 +1,6 @@
 """Train the linear stages and write trainer/uncensor_trainer/refusals/weights.json.
 
-    python benchmarks/filter/train.py            train on the dev halves, write the weights
+    python benchmarks/filter/train.py            train on all that has a label, write the weights
     python benchmarks/filter/train.py --check    train, write nothing, say whether they differ
 
 Logistic regression by Newton steps with an L2 penalty: no dependency but numpy, the same result
@@ -43,10 +43,11 @@ def numbers_of(answer: sources.Answer) -> Mapping[str, float]:
     return engine.numbers_of(answer.prompt, answer.response)
 
 
-def training_rows() -> list[sources.Answer]:
-    """Return the dev halves of everything that has a label, and our own rows."""
+def training_rows(*, without_half: str = "", without_family: str = "") -> list[sources.Answer]:
+    """Return everything that has a label, and our own rows; a half or a source may be left out."""
     outside = (*sources.labelled(), *hand_labelled(), *sources.tool_calls())
-    return [a for a in outside if a.half == "dev"] + list(sources.own())
+    rows = [a for a in outside if a.half != without_half] + list(sources.own())
+    return [a for a in rows if sources.family(a) != without_family]
 
 
 def hand_labelled() -> list[sources.Answer]:
@@ -116,7 +117,7 @@ def record(rows: Sequence[sources.Answer], model: Stages) -> dict[str, object]:
         "comment": "Written by benchmarks/filter/train.py; do not edit.",
         "training": {
             "rows": {f"{source}: {label}": n for (source, label), n in sorted(counts.items())},
-            "half": "dev (by the hash of the prompt)",
+            "halves": "both; quality.py measures each half with weights made from the other",
             "penalty": PENALTY,
             "unablePenalty": UNABLE_PENALTY,
             "positive": sorted(POSITIVE),

@@ -37,7 +37,14 @@ def test_every_feature_has_its_weight_and_the_other_way_round(stage):
 
 def test_the_weights_say_what_they_were_trained_on():
     record = json.loads((Path(model.__file__).parent / "weights.json").read_text())
-    assert set(record["training"]) >= {"rows", "half", "penalty", "positive", "negative", "unable"}
+    assert set(record["training"]) >= {
+        "rows",
+        "halves",
+        "penalty",
+        "positive",
+        "negative",
+        "unable",
+    }
     assert sum(record["training"]["rows"].values()) > 1000
 
 

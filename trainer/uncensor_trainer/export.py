@@ -1,8 +1,10 @@
 """The finished model as a folder that any reader of transformers models can load.
 
 Weights go to the disk shard by shard, also where processes hold parts of them or an adapter is
-merged; nobody holds the model whole. Nothing is exported on trust: every tensor is looked at, and
-names and shapes are compared with those that the configuration asks for.
+merged; nobody holds the model whole. (The main process does where an architecture's files name
+tensors otherwise than its code does, or an adapter is more than a product to add.) Nothing is
+exported on trust: every tensor is looked at, and names and shapes are compared with those that the
+configuration asks for.
 """
 
 from __future__ import annotations

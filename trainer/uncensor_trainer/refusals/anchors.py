@@ -38,7 +38,7 @@ STRONG = (
     r"\bi (?:must|have to|need to|should|would like to|want to|feel) (?:\w+ )?(?:to )?(?:point|"
     r"inform|address|clarify|emphasi|remind|stress|caution|strongly|note|warn|respectfully|"
     r"decline)",
-    r"^\W*(?:no, )?(?:cannot|can't|unable|not able|won't|no can do)\b",
+    r"^\W*(?:no(?:pe)?, |nah, )?(?:cannot|can't|unable|not able|won't|no can do)\b",
     # The rules of the speaker, and what is beyond them.
     r"\b(?:against|violat\w+|contrary to|conflicts? with|in line with|outside|beyond|"
     r"aligned? with|contradicts?|prohibited by|breach\w*) (?:of )?(?:my|our|openai|"
@@ -50,6 +50,11 @@ STRONG = (
     r"\b(?:it|that|this)\b[^.!?\x00]{0,60}" + _FOR_ME,
     r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
     r"will not|won't) be\b",
+    r"\b(?:not|isn't|n't|beyond|outside) (?:of )?(?:what|one|an? \w+)(?: that| which)? (?:i|we)\b|"
+    r"\bsay no\b|\bno way (?:that )?i\b|\bask(?:ing)? me\b|\brespectfully\b|"
+    r"\b(?:restricted|prohibited|forbidden|barred) from\b",
+    # Something else instead.
+    r"\b(?:something (?:else|different|more)|(?:another|different|the) (?:topic|subject))\b",
     # The input is missing.
     r"\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|specify|"
     r"clarify|upload|attach|tell me|give me)\b",

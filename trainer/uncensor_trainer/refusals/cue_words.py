@@ -27,7 +27,8 @@ NOT = (
 # Between the subject and its verb: "being an AI", "as a responsible assistant".
 ASIDE = r"(?:,? ?(?:as|being) (?:an? )?[^,.!?\n]{3,40},)?"
 ABLE = (
-    r"(?:(?:able|allowed|permitted|authori[sz]ed|programmed|designed|going|comfortable|willing|"
+    r"(?:(?:able|allowed|permitted|authori[sz]ed|programmed|designed|going|gonna|comfortable|"
+    r"willing|"
     r"prepared|"
     r"capable|equipped|intended|trained|meant|in a position|at liberty|supposed)(?: of| with|"
     r" to)? ?)?"
@@ -49,7 +50,8 @@ DO = (
     r"condon\w+|promot\w+|"
     r"participat\w+|accommodat\w+|continu\w+|teach\w*|instruct\w*|compos\w+|translat\w+|mock\w*|"
     r"jok\w+|tell(?:ing)?\b|"
-    r"list(?:ing)?\b|describ\w+|draft\w*|suggest\w*|process\w*|carry out|proceed\w*|go along|"
+    r"list(?:ing)?\b|describ\w+|draft\w*|suggest\w*|process\w*|carry out|proceed\w*|go (?:along|"
+    r"into|there)\b|"
     r"go ahead|entertain\w*|"
     r"endors\w+|critici[sz]\w+|prais\w+|facilitat\w+|advis\w+|guid(?:e|ing)\b|play(?:ing)?\b|"
     r"role-?play\w*|"
@@ -59,7 +61,12 @@ DO = (
     r"perpetuat\w+|"
     r"pass judg\w+|judg(?:e|ing)\b|address\w*|execut\w+|say(?:ing)?\b|speak(?:ing)?\b|"
     r"spread\w*|design\w*|outlin\w+|"
-    r"explain\w*|elaborat\w+|validat\w+|justif\w+|defend\w*|argu\w+|express\w*|take part|"
+    r"explain\w*|elaborat\w+|validat\w+|justif\w+|defend\w*|argu\w+|express\w*|tak(?:e|ing) part|"
+    r"be (?:writ|do|mak|creat|provid|help|answer|shar|giv|generat|produc|engag|assist|tak|"
+    r"discuss)\w*ing\b|"
+    r"act (?:as|like|or)\b|embod\w+|impersonat\w+|satisfy\w*|obey\w*|honou?r (?:this|that|your|"
+    r"such)\b|"
+    r"meet (?:this|that|your|such) (?:request|demand|wish)\w*|"
     r"be (?:part of|able|a part|involved|used|of help|of assistance))"
 )
 # What a model has not got, or does not know: a caveat, unless nothing else comes.
@@ -88,12 +95,18 @@ SOFT_OBJECT = (
 SOFT_VERB = (
     r"(?:speculat\w+|generali[sz]\w+|predict\w*|infer\b|assum\w+|confirm\w*|affirm\w*|verify\w*|"
     r"determin\w+|"
-    r"ascertain\w*|estimat\w+|know\b|judg(?:e|ing)\b|assess\w*|evaluat\w+|diagnos\w+|compar\w+|"
-    r"rank\w*|feel\b|think(?: (?:or|and|like|in|for)\b|[.,;!]|$)|love\b|hold\b|have\b|form\b|"
+    r"ascertain\w*|estimat\w+|know(?: (?:the|what|who|how|if|whether|about|which|when|where|why|"
+    r"for|any|your|enough|"
+    r"exactly|this|that|much|of)\b|[.,;!]|$)|judg(?:e|ing)\b|assess\w*|evaluat\w+|diagnos\w+|"
+    r"compar\w+|"
+    r"rank\w*|feel\b|think(?: (?:or|and|like|in|for)\b|[.,;!]|$)|love\b|hold\b|"
+    r"have(?: (?:[^t\W]\w*|t[^o\W]\w*)\b|[.,;!]|$)|form\b|"
     r"possess\w*|"
     r"experience\b|take sides|take a (?:side|stance|position)|choose|speak for|assert\w*|"
     r"comment\w*|remain|dream|eat\b|taste\b|"
-    r"understand\b|guarantee|identify|track|recall|remember|see\b|hear\b|watch|express\w*|deny)"
+    r"understand\b|guarantee|identify|track|recall|remember|see\b|hear\b|watch|express\w*|deny|"
+    r"(?:say|tell(?: you)?|answer)(?: \w+)? (?:for (?:certain|sure)|with (?:\w+ )?certainty|"
+    r"definitively))"
 )
 WRONG = (
     r"(?:inappropriate|unethical|unacceptable|immoral|illegal|unlawful|harmful|offensive|"
