@@ -72,6 +72,32 @@ with open(sys.argv[2], "w") as file:
 print(time.perf_counter() - began, time.process_time() - cpu, len(rows), len(rows) - len(kept),
       len(rows) - len(kept))
 """
+# The least that a filter of lines can do in Python: one field by msgspec, one scan for the words,
+# the line as it came. No classes, no checks, no second stage: more is not there on a machine.
+LEAST = """
+import json, sys, time
+import hyperscan, msgspec
+class Row(msgspec.Struct):
+    output: str
+words = json.loads(sys.argv[3])
+database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+database.compile(expressions=[word.encode() for word in words], ids=list(range(len(words))),
+                 flags=[hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH] * len(words))
+decode, scan = msgspec.json.Decoder(Row).decode, database.scan
+def stop(*_):
+    return True
+began, cpu = time.perf_counter(), time.process_time()
+rows = dropped = 0
+with open(sys.argv[1], "rb") as lines, open(sys.argv[2], "wb") as kept:
+    for line in lines:
+        rows += 1
+        try:
+            scan(decode(line).output.encode(), match_event_handler=stop)
+            kept.write(line)
+        except hyperscan.ScanTerminated:
+            dropped += 1
+print(time.perf_counter() - began, time.process_time() - cpu, rows, dropped, dropped)
+"""
 # As many as the list behind the cleanings of 2023 (211); kinds of words, not that list.
 WORDS = [
     *("as an AI", "language model", "I cannot", "I can't", "unable to", "I'm sorry", "ethical"),
@@ -99,7 +125,8 @@ def main() -> None:
                     [_engine(data, place / "a.jsonl", 1, SCREEN_ONLY)],
                     data,
                 ),
-                "loop of 2023": ([_loop(small, place)], small),
+                "least, first stage only": ([_with_words(LEAST, data, place / "a.jsonl")], data),
+                "loop of 2023": ([_with_words(LOOP, small, place / "out.json")], small),
             },
         )
     _tell(arguments, source, rounds)
@@ -149,9 +176,9 @@ def _engine(data: Path, output: Path, jobs: int, before: str = "") -> list[str]:
     return [sys.executable, "-c", before + ENGINE, str(data), str(output), str(jobs)]
 
 
-def _loop(data: Path, place: Path) -> list[str]:
+def _with_words(program: str, data: Path, output: Path) -> list[str]:
     words = WORDS + [f"phrase number {n} of a list" for n in range(211 - len(WORDS))]
-    return [sys.executable, "-c", LOOP, str(data), str(place / "out.json"), json.dumps(words)]
+    return [sys.executable, "-c", program, str(data), str(output), json.dumps(words)]
 
 
 def _interleaved(
@@ -209,14 +236,16 @@ def _touch(path: Path) -> None:
 
 def _ratios(measured: dict[str, dict[str, float]]) -> dict[str, float]:
     """Compare what ran within seconds: a shared machine changes its speed from minute to minute."""
-    names = ("one core", "two cores", "two programs", "one core, screening only", "loop of 2023")
-    one, two, both, screening, loop = (measured[name] for name in names)
+    names = ("one core", "two cores", "two programs", "one core, screening only",
+             "least, first stage only", "loop of 2023")  # fmt: skip
+    one, two, both, screening, least, loop = (measured[name] for name in names)
     wall, processor = "megabytesPerSecond", "megabytesPerCpuSecond"
     return {
         "twoCoresOverOne": two[wall] / one[wall],
         "twoProgramsOverOne": both[wall] / one[wall],
         "overLoop": one[wall] / loop[wall],
         "overLoopInCpuTime": one[processor] / loop[processor],
+        "leastOverLoopInCpuTime": least[processor] / loop[processor],
         "screeningOverLoopInCpuTime": screening[processor] / loop[processor],
     }
 
