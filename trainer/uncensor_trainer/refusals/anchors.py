@@ -49,14 +49,16 @@ STRONG = (
     r"(?:within|in|part of) my)\b|\bno can do\b",
     r"\b(?:it|that|this)\b[^.!?\x00]{0,60}" + _FOR_ME,
     r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
-    r"will not|won't) be\b",
+    r"will not|won't) be\b|\b(?:request|prompt)s? (?:has|have) been\b|"
+    r"\bturn(?:ing)? (?:\w+ ){0,2}down\b|\ban? (?:\w+ )?no\b",
     r"\b(?:not|isn't|n't|beyond|outside) (?:of )?(?:what|one|an? \w+)(?: that| which)? (?:i|we)\b|"
-    r"\bsay no\b|\bno way (?:that )?i\b|\bask(?:ing)? me\b|\brespectfully\b|"
+    r"\bsay no\b|\bno way (?:that )?i\b|\bno way (?:of|to) know\w*|\bask(?:ing)? me\b|"
+    r"\brespectfully\b|"
     r"\b(?:restricted|prohibited|forbidden|barred) from\b",
     # Something else instead.
     r"\b(?:something (?:else|different|more)|(?:another|different|the) (?:topic|subject))\b",
     # The input is missing.
-    r"\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|specify|"
+    r"\b(?:please|could you|can you|would you) (?:please )?(?:provide|share|paste|send|specify|"
     r"clarify|upload|attach|tell me|give me)\b",
     r"\b(?:more|additional) (?:information|context|details)\b|\b(?:cut-?off|real-?time)\b",
     # The request or its premise is at fault.

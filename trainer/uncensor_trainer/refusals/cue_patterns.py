@@ -46,7 +46,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "cannot-do",
         Cue.DECLINE,
         rf"\b(?:i|we)(?:{ASIDE} ?|\b[^.!?\n]{{0,120}}? and (?:therefore |thus |"
-        rf"so )?){NOT} {ADVERBS}{ABLE}(?:\w+(?: \w+)?,? (?:or|and|nor) )?{DO}",
+        rf"so )?){NOT},? {ADVERBS}{ABLE}(?:\w+(?: \w+)?,? (?:or|and|nor) )?{DO}",
     ),
     Pattern(
         "bare-cannot",
@@ -64,7 +64,12 @@ PATTERNS: tuple[Pattern, ...] = (
         r"'ll)? ?"
         r"(?:respectfully |politely |kindly |firmly )*(?:declin(?:e|ing)|refus(?:e|ing)|pass on|"
         r"say no|"
-        r"abstain|refrain from|avoid (?:making|writing|providing|creating|generating))\b",
+        r"abstain|refrain from|avoid (?:making|writing|providing|creating|generating))\b|"
+        r"\b(?:must|have to|need to|going to|will|'ll) turn (?:(?:this|that|it|you|your request|"
+        r"this request) "
+        r"down|down (?:this|that|your)|down[.!])|\bi(?:'d| would) (?:love|like|"
+        r"be happy) to\b[^.!?\n]{0,40}"
+        r"\bbut i (?:can't|cannot|won't|am not able|'m not able)\b",
     ),
     Pattern(
         "rather-not",
@@ -120,7 +125,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "request-cannot-be-met",
         Cue.DECLINE,
         r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|"
-        r"could not|won't|will not) be\b|\bi (?:have|'ve) been (?:instructed|told|asked|trained|"
+        r"could not|won't|will not) be\b|"
+        r"\b(?:request|prompt)s? (?:has|have) been (?:declined|rejected|refused|blocked)\b|"
+        r"\bi (?:have|'ve) been (?:instructed|told|asked|trained|"
         r"programmed) not to\b|\bno can do\b",
     ),
     Pattern(
@@ -157,7 +164,9 @@ PATTERNS: tuple[Pattern, ...] = (
         r"your question))\b[^.!?\n]{0,160}?\b(?:cannot|can't|can not|could not|won't|"
         r"will not|unable|not able|not allowed|not permitted|declin\w+|refus\w+|should not|"
         r"shouldn't|not appropriate|not comfortable|beyond my|outside my|"
-        r"inappropriate|against|crosses a line|(?:is|are|be|was|were|as|considered) (?:\w+ ){0,3}?"
+        r"inappropriate|against|crosses a line|(?:that's|that is|this is) not possible|(?:is|"
+        r"are|be|"
+        r"was|were|as|considered) (?:\w+ ){0,3}?"
         r"(?:dishonest|irresponsible|cruel|unkind|offensive|derogatory|discriminatory|"
         r"disrespectful|"
         r"hateful|harmful|illegal|unlawful|unethical|immoral|morally wrong|unacceptable|racist|"
@@ -169,6 +178,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "sorry-no",
         Cue.DECLINE,
+        r"^(?:that's|that is|it's) an? (?:\w+ )?no\b|"
         r"^(?:i'm |i am )?(?:sorry|apologies|respectfully),? (?:but )?(?:no|i'd rather not|"
         r"not this time|"
         r"not (?:doing|writing|helping|answering))\b(?: (?:can do|thanks?|thank you))?(?:[.!,;]|$)",
@@ -193,7 +203,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"internet|tools?|functionality|function|feature|permission)\b|"
         r"\b(?:i|we)(?:'m| am)? (?:currently |unfortunately |also )?(?:cannot|can't|can not|"
         r"unable to|not able to|not capable of|don't|do not) (?:currently |directly |physically |"
-        r"actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look up|"
+        r"actually )*(?:access\w*|brows\w+|open\w*|view\w*|see\b|hear\b|verify\w*|look (?:\w+ )?up|"
         r"search\w*|retriev\w+|book\w*|order\b|send\w*|play\w*|watch\w*|display\w*|attach\w*|"
         r"upload\w*|download\w*|draw\b|make (?:calls|purchases|reservations)|perform (?:tasks|"
         r"actions)|locate|click|read (?:the|your)|listen|find (?:any|the|that|a))|"
@@ -208,6 +218,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\bmy (?:current |available |only )*(?:capabilit\w+|functions?|abilit\w+) (?:is|are|only) "
         r"(?:currently )?(?:limited|restricted|to|allows?|includes?)\b|"
         r"\b(?:limited to|don't have|do not have|without) the functions?\b|"
+        r"\bnot (?:\w+ )?connected to (?:the |any )?(?:internet|web)\b|"
         r"\b(?:an? )?external (?:task|tool|service)\b|\bfunctions? (?:provided|available|given)\b",
     ),
     Pattern(
@@ -222,7 +233,8 @@ PATTERNS: tuple[Pattern, ...] = (
         rf"foretell) (?:the |what )?"
         r"(?:\w+ )?(?:future|outcomes?|elections?|results?|winner|will happen)\b|\b(?:i|"
         r"we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?"
-        r"(?:current|today|date|time)\b",
+        r"(?:current|today|date|time)\b|"
+        r"\bno way (?:of|to) know(?:ing)?\b",
     ),
     # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
     Pattern(
@@ -262,7 +274,10 @@ PATTERNS: tuple[Pattern, ...] = (
         r"appears?)(?: like| that| as though| to be)* (?:you(?:'ve| have)? (?:did not|didn't|"
         r"forgot|haven't|have not|accidentally|not)|there(?:'s| is| was| may|"
         r" might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|no )|your (?:message|question|"
-        r"request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))",
+        r"request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))|"
+        r"\bthere(?:'s| is| was) no (?:attachment|file|image|picture|text|link|input|article)\b|"
+        r"\bi (?:don't|do not|can't|cannot) see (?:any|the|an?) (?:\w+ )?(?:text|image|"
+        r"attachment|file|link|picture)\b",
     ),
     Pattern(
         "as-a-model",

@@ -105,7 +105,8 @@ SOFT_VERB = (
     r"experience\b|take sides|take a (?:side|stance|position)|choose|speak for|assert\w*|"
     r"comment\w*|remain|dream|eat\b|taste\b|"
     r"understand\b|guarantee|identify|track|recall|remember|see\b|hear\b|watch|express\w*|deny|"
-    r"(?:say|tell(?: you)?|answer)(?: \w+)? (?:for (?:certain|sure)|with (?:\w+ )?certainty|"
+    r"say (?:that|whether|if|which)\b|(?:say|tell(?: you)?|answer)(?: \w+)? (?:for (?:certain|"
+    r"sure)|with (?:\w+ )?certainty|"
     r"definitively))"
 )
 WRONG = (
