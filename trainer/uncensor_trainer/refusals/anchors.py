@@ -45,16 +45,15 @@ STRONG = (
     r"anthropic|google|meta|the (?:scope|guidelines|polic\w*|principles|values|community|content|"
     r"usage|safety|ethical)|ethical|(?:basic |fundamental )?moral)\b",
     r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))\b",
-    r"(?:\bnot|n't) (?:\w+ ){0,2}(?:my (?:place|job|role) to|"
-    r"(?:within|in|part of) my)\b|\bno can do\b",
+    r"(?:\bnot|n't) (?:\w+ ){0,2}(?:my (?:place|job|role) to|(?:within|in|part of) my)\b|"
+    r"\bno can do\b",
     r"\b(?:it|that|this)\b[^.!?\x00]{0,60}" + _FOR_ME,
     r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
     r"will not|won't) be\b|\b(?:request|prompt)s? (?:has|have) been\b|"
     r"\bturn(?:ing)? (?:\w+ ){0,2}down\b|\ban? (?:\w+ )?no\b",
     r"\b(?:not|isn't|n't|beyond|outside) (?:of )?(?:what|one|an? \w+)(?: that| which)? (?:i|we)\b|"
     r"\bsay no\b|\bno way (?:that )?i\b|\bno way (?:of|to) know\w*|\bask(?:ing)? me\b|"
-    r"\brespectfully\b|"
-    r"\b(?:restricted|prohibited|forbidden|barred) from\b",
+    r"\brespectfully\b|\b(?:restricted|prohibited|forbidden|barred) from\b",
     # Something else instead.
     r"\b(?:something (?:else|different|more)|(?:another|different|the) (?:topic|subject))\b",
     # The input is missing.

@@ -31,15 +31,13 @@ PATTERNS: tuple[Pattern, ...] = (
         "everyday-cannot",
         Cue.OPENER,
         r"\bcan(?:no|')t (?:help but|wait|believe|imagine|thank|stress|overstate|emphasi[sz]e|"
-        r"say enough|"
-        r"tell you how|express how|begin to|go wrong|help (?:feeling|wondering|thinking|noticing))|"
-        r"\brecommend [^.!?\n]{0,40}enough\b",
+        r"say enough|tell you how|express how|begin to|go wrong|help (?:feeling|wondering|thinking|"
+        r"noticing))|\brecommend [^.!?\n]{0,40}enough\b",
     ),
     Pattern(
         "soft-object",
         Cue.SOFT,
-        rf"\bi{ASIDE} ?{NOT} {ADVERBS}{ABLE}(?:\w+,? (?:or |and |"
-        rf"nor )?){{0,4}}?{SOFT_OBJECT}",
+        rf"\bi{ASIDE} ?{NOT} {ADVERBS}{ABLE}(?:\w+,? (?:or |and |nor )?){{0,4}}?{SOFT_OBJECT}",
     ),
     Pattern("soft-verb", Cue.SOFT, rf"\bi{ASIDE} ?{NOT} {ADVERBS}{ABLE}{SOFT_VERB}"),
     Pattern(
@@ -58,18 +56,13 @@ PATTERNS: tuple[Pattern, ...] = (
         "declines",
         Cue.DECLINE,
         r"\b(?:i|we)(?: (?:must|have to|need to|will have to|will need to|would have to|"
-        r"'ll have to|"
-        r"'ll need to|am going to|should|would like to|will))?(?:'m (?:going to|"
-        r"gonna)(?: have to)?|'ll have to|"
-        r"'ll)? ?"
-        r"(?:respectfully |politely |kindly |firmly )*(?:declin(?:e|ing)|refus(?:e|ing)|pass on|"
-        r"say no|"
-        r"abstain|refrain from|avoid (?:making|writing|providing|creating|generating))\b|"
-        r"\b(?:must|have to|need to|going to|will|'ll) turn (?:(?:this|that|it|you|your request|"
-        r"this request) "
-        r"down|down (?:this|that|your)|down[.!])|\bi(?:'d| would) (?:love|like|"
-        r"be happy) to\b[^.!?\n]{0,40}"
-        r"\bbut i (?:can't|cannot|won't|am not able|'m not able)\b",
+        r"'ll have to|'ll need to|am going to|should|would like to|will))?(?:'m (?:going to|"
+        r"gonna)(?: have to)?|'ll have to|'ll)? ?(?:respectfully |politely |kindly |"
+        r"firmly )*(?:declin(?:e|ing)|refus(?:e|ing)|pass on|say no|abstain|refrain from|"
+        r"avoid (?:making|writing|providing|creating|generating))\b|\b(?:must|have to|need to|"
+        r"going to|will|'ll) turn (?:(?:this|that|it|you|your request|this request) down|"
+        r"down (?:this|that|your)|down[.!])|\bi(?:'d| would) (?:love|like|"
+        r"be happy) to\b[^.!?\n]{0,40}\bbut i (?:can't|cannot|won't|am not able|'m not able)\b",
     ),
     Pattern(
         "rather-not",
@@ -84,11 +77,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "no-way",
         Cue.DECLINE,
         r"\bno way (?:that )?i(?:'m| am|'ll| will|'d| would|)\b|\b(?:don't|do not|"
-        r"stop) ask(?:ing)? me "
-        r"(?:to|for|about)\b|\bit (?:wouldn't be|would not be|isn't|is not) (?:right|fair|kind|"
-        r"okay|ok|"
-        r"proper|appropriate|ethical|responsible|honest)[^.!?\n]{0,40} for (?:me|us|an ai|"
-        r"a language model)\b",
+        r"stop) ask(?:ing)? me (?:to|for|about)\b|\bit (?:wouldn't be|would not be|isn't|"
+        r"is not) (?:right|fair|kind|okay|ok|proper|appropriate|ethical|responsible|"
+        r"honest)[^.!?\n]{0,40} for (?:me|us|an ai|a language model)\b",
     ),
     Pattern(
         "against-rules",
@@ -104,14 +95,12 @@ PATTERNS: tuple[Pattern, ...] = (
         Cue.DECLINE,
         r"(?:\bnot|n't)(?: \w+){0,2} (?:(?:within|in|part of) my (?:\w+ )?(?:programming|"
         r"capabilit\w+|guidelines|abilit\w+|nature|power|scope|design|purpose|role|code)|"
-        r"my (?:place|job|role) to)\b|\bmy (?:\w+ )?(?:programming|guidelines|policies|"
-        r"training|developers?|creators?|principles) (?:\w+ )?(?:prohibits?|does not|doesn't|"
-        r"do not|don't|prevents?|forbids?|restricts?|limits?|not allow)|"
-        r"\bi(?:'m| am|'ve been| was) not (?:\w+ )?(?:programmed|designed|allowed|permitted|"
-        r"trained|"
-        r"authori[sz]ed) to\b|"
-        r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))|"
-        r"\bi(?:'m| am) (?:\w+ )?(?:restricted|prohibited|forbidden|barred) from\b",
+        r"my (?:place|job|role) to)\b|\bmy (?:\w+ )?(?:programming|guidelines|policies|training|"
+        r"developers?|creators?|principles) (?:\w+ )?(?:prohibits?|does not|doesn't|do not|don't|"
+        r"prevents?|forbids?|restricts?|limits?|not allow)|\bi(?:'m| am|'ve been|"
+        r" was) not (?:\w+ )?(?:programmed|designed|allowed|permitted|trained|authori[sz]ed) to\b|"
+        r"\bprogrammed (?:not|to (?:avoid|refuse|decline|refrain))|\bi(?:'m|"
+        r" am) (?:\w+ )?(?:restricted|prohibited|forbidden|barred) from\b",
     ),
     Pattern(
         "not-something-i-can",
@@ -124,10 +113,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "request-cannot-be-met",
         Cue.DECLINE,
-        r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|"
-        r"could not|won't|will not) be\b|"
-        r"\b(?:request|prompt)s? (?:has|have) been (?:declined|rejected|refused|blocked)\b|"
-        r"\bi (?:have|'ve) been (?:instructed|told|asked|trained|"
+        r"\b(?:request|prompt|question|task|query|instruction)s? (?:cannot|can't|can not|could not|"
+        r"won't|will not) be\b|\b(?:request|prompt)s? (?:has|have) been (?:declined|rejected|"
+        r"refused|blocked)\b|\bi (?:have|'ve) been (?:instructed|told|asked|trained|"
         r"programmed) not to\b|\bno can do\b",
     ),
     Pattern(
@@ -144,8 +132,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "wrong-to-give",
         Cue.DECLINE,
         r"^(?:\W*i (?:don't|do not) (?:think|believe) )?(?:it|that|this)(?:'s| is| would|"
-        rf" would be| wouldn't be| would not be|"
-        rf" isn't)(?: \w+){{0,2}}? {MORALLY_WRONG}(?:,? (?:or|and|"
+        rf" would be| wouldn't be| would not be| isn't)(?: \w+){{0,2}}? {MORALLY_WRONG}(?:,? (?:or|"
+        rf"and|"
         r"nor) \w+)*,? to (?:\w+ or )?(?:encourage|promote|provide|discuss|share|give|offer|"
         r"engage in|make (?:jokes|fun|light|assumptions|generali)|joke|speculate|seek|ask|"
         r"access|use|say|write|create|attempt|try|answer|assist)\b",
@@ -161,40 +149,31 @@ PATTERNS: tuple[Pattern, ...] = (
         Cue.DECLINE,
         r"^(?:(?:i'm|i am) (?:\w+ )?(?:sorry|afraid)|sorry|apologies|my apologies|i apologi[sz]e|"
         r"i regret|unfortunately[^.!?\n]{0,60}\b(?:i|we|my|your request|this request|"
-        r"your question))\b[^.!?\n]{0,160}?\b(?:cannot|can't|can not|could not|won't|"
-        r"will not|unable|not able|not allowed|not permitted|declin\w+|refus\w+|should not|"
-        r"shouldn't|not appropriate|not comfortable|beyond my|outside my|"
-        r"inappropriate|against|crosses a line|(?:that's|that is|this is) not possible|(?:is|"
-        r"are|be|"
-        r"was|were|as|considered) (?:\w+ ){0,3}?"
-        r"(?:dishonest|irresponsible|cruel|unkind|offensive|derogatory|discriminatory|"
-        r"disrespectful|"
-        r"hateful|harmful|illegal|unlawful|unethical|immoral|morally wrong|unacceptable|racist|"
-        r"sexist)|"
-        r"(?:not|never|n't) (?:\w+ ){0,2}?(?:appropriate|ethical|acceptable|legal|healthy|"
-        r"respectful|"
-        r"okay|right))\b",
+        r"your question))\b[^.!?\n]{0,160}?\b(?:cannot|can't|can not|could not|won't|will not|"
+        r"unable|not able|not allowed|not permitted|declin\w+|refus\w+|should not|shouldn't|"
+        r"not appropriate|not comfortable|beyond my|outside my|inappropriate|against|"
+        r"crosses a line|(?:that's|that is|this is) not possible|(?:is|are|be|was|were|as|"
+        r"considered) (?:\w+ ){0,3}?(?:dishonest|irresponsible|cruel|unkind|offensive|derogatory|"
+        r"discriminatory|disrespectful|hateful|harmful|illegal|unlawful|unethical|immoral|"
+        r"morally wrong|unacceptable|racist|sexist)|(?:not|never|n't) (?:\w+ ){0,2}?(?:appropriate|"
+        r"ethical|acceptable|legal|healthy|respectful|okay|right))\b",
     ),
     Pattern(
         "sorry-no",
         Cue.DECLINE,
-        r"^(?:that's|that is|it's) an? (?:\w+ )?no\b|"
-        r"^(?:i'm |i am )?(?:sorry|apologies|respectfully),? (?:but )?(?:no|i'd rather not|"
-        r"not this time|"
-        r"not (?:doing|writing|helping|answering))\b(?: (?:can do|thanks?|thank you))?(?:[.!,;]|$)",
+        r"^(?:that's|that is|it's) an? (?:\w+ )?no\b|^(?:i'm |i am )?(?:sorry|apologies|"
+        r"respectfully),? (?:but )?(?:no|i'd rather not|not this time|not (?:doing|writing|helping|"
+        r"answering))\b(?: (?:can do|thanks?|thank you))?(?:[.!,;]|$)",
     ),
     Pattern(
         "another-topic",
         Cue.DECLINE,
         r"^(?:(?:i think|perhaps|maybe|instead|so|and),? )?(?:let's|let us|we should|we could|"
-        r"can we|"
-        r"could we|shall we|why don't we|how about we|i'd (?:rather|prefer to)|"
+        r"can we|could we|shall we|why don't we|how about we|i'd (?:rather|prefer to)|"
         r"i would (?:rather|prefer to)) (?:\w+ )?(?:talk about|discuss|speak about|change|"
-        r"switch(?: to)?|"
-        r"move on(?: to)?|choose|pick|try) (?:something (?:else|different|more)|"
-        r"another (?:topic|subject)|"
-        r"an?(?:other)? different (?:topic|subject)|the (?:topic|subject))"
-        r"(?: instead| please| now)?(?:[.!?,;]|$)",
+        r"switch(?: to)?|move on(?: to)?|choose|pick|try) (?:something (?:else|different|more)|"
+        r"another (?:topic|subject)|an?(?:other)? different (?:topic|subject)|the (?:topic|"
+        r"subject))(?: instead| please| now)?(?:[.!?,;]|$)",
     ),
     Pattern(
         "no-tool",
@@ -224,17 +203,15 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "no-live-data",
         Cue.UNABLE,
-        r"\b(?:i|we)(?:'m| am)? (?:\w+ ){0,2}?(?:cannot|can't|can not|unable to|not able to|"
-        r"do not|don't) "
-        r"(?:\w+ ){0,3}?(?:real-?time|live|up-to-date|current|latest)(?: (?:or|and) [\w-]+)? "
-        r"(?:\w+ )?(?:information|data|news|weather|prices?|updates?|events|results|scores|"
-        r"statistics|time|clock|updates?)\b|"
+        r"\b(?:i|we)(?:'m| am)? (?:\w+ ){0,2}?(?:cannot|can't|can not|unable to|not able to|do not|"
+        r"don't) (?:\w+ ){0,3}?(?:real-?time|live|up-to-date|current|latest)(?: (?:or|"
+        r"and) [\w-]+)? (?:\w+ )?(?:information|data|news|weather|prices?|updates?|events|results|"
+        r"scores|statistics|time|clock|updates?)\b|"
         rf"\b(?:i|we){ASIDE} ?{NOT} {ADVERBS}{ABLE}(?:predict\w*|foresee|know|"
         rf"foretell) (?:the |what )?"
         r"(?:\w+ )?(?:future|outcomes?|elections?|results?|winner|will happen)\b|\b(?:i|"
-        r"we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?"
-        r"(?:current|today|date|time)\b|"
-        r"\bno way (?:of|to) know(?:ing)?\b",
+        r"we) (?:\w+ ){0,2}?(?:don't|do not) (?:\w+ ){0,2}?know (?:the |what )?(?:current|today|"
+        r"date|time)\b|\bno way (?:of|to) know(?:ing)?\b",
     ),
     # What only a body, a licence or a life would give: a poor excuse when a text was asked for.
     Pattern(
@@ -255,29 +232,25 @@ PATTERNS: tuple[Pattern, ...] = (
         "input-missing",
         Cue.UNABLE,
         r"\b(?:please|could you|can you|would you|kindly|need you to|you need to|if you (?:can|"
-        r"could)) (?:please |also |kindly )?(?:provide|shar(?:e|ing)|paste|specify|clarify|"
-        r"give me|tell me (?:more|which|what)|restate|repeat|upload|attach|elaborate|rephrase|"
-        r"supply|enter|"
+        r"could)) (?:please |also |kindly )?(?:provide|shar(?:e|ing)|paste|specify|clarify|give me|"
+        r"tell me (?:more|which|what)|restate|repeat|upload|attach|elaborate|rephrase|supply|enter|"
         r"include)\b|\b(?:need|require|without) (?:some |a bit |a little |any |knowing |the |"
-        r"seeing )?(?:more |additional |further |specific |full |actual |"
-        r"original )?(?:information|context|details|specifics|text\b|article|passage|input)|"
-        r"\b(?:cannot|can't|do not|don't|didn't|couldn't|"
-        r"unable to) (?:\w+ )?(?:understand (?:your|the|what)|figure out|make sense of)|"
-        r"\bwithout (?:knowing|seeing|having|access)\b|"
-        r"\b(?:text|passage|description|article|sentence|information|input|question)(?: \w+){0,2} "
-        r"(?:does not|doesn't|did not|didn't) (?:\w+ )?(?:contain|include|mention|specify|"
-        r"provide)\b|"
-        r"\b(?:no|any) (?:input|text|image|attachment|file|passage|article|link|context|details|"
-        r"information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|"
-        r"included)|\b(?:what|which) (?:exactly )?(?:do you mean|would you like|"
-        r"are you (?:referring|looking|asking)|type of|kind of|specific)|\b(?:seems?|looks?|"
-        r"appears?)(?: like| that| as though| to be)* (?:you(?:'ve| have)? (?:did not|didn't|"
-        r"forgot|haven't|have not|accidentally|not)|there(?:'s| is| was| may|"
-        r" might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|no )|your (?:message|question|"
-        r"request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|missing|empty|unclear|blank))|"
-        r"\bthere(?:'s| is| was) no (?:attachment|file|image|picture|text|link|input|article)\b|"
-        r"\bi (?:don't|do not|can't|cannot) see (?:any|the|an?) (?:\w+ )?(?:text|image|"
-        r"attachment|file|link|picture)\b",
+        r"seeing )?(?:more |additional |further |specific |full |actual |original )?(?:information|"
+        r"context|details|specifics|text\b|article|passage|input)|\b(?:cannot|can't|do not|don't|"
+        r"didn't|couldn't|unable to) (?:\w+ )?(?:understand (?:your|the|what)|figure out|"
+        r"make sense of)|\bwithout (?:knowing|seeing|having|access)\b|\b(?:text|passage|"
+        r"description|article|sentence|information|input|question)(?: \w+){0,2} (?:does not|"
+        r"doesn't|did not|didn't) (?:\w+ )?(?:contain|include|mention|specify|provide)\b|\b(?:no|"
+        r"any) (?:input|text|image|attachment|file|passage|article|link|context|details|"
+        r"information|specific|further)[^.!?\n]{0,30} (?:provided|given|attached|shared|included)|"
+        r"\b(?:what|which) (?:exactly )?(?:do you mean|would you like|are you (?:referring|looking|"
+        r"asking)|type of|kind of|specific)|\b(?:seems?|looks?|appears?)(?: like| that| as though|"
+        r" to be)* (?:you(?:'ve| have)? (?:did not|didn't|forgot|haven't|have not|accidentally|"
+        r"not)|there(?:'s| is| was| may| might)[^.!?\n]{0,30}(?:missing|typo|incomplete|mistake|"
+        r"no )|your (?:message|question|request|prompt|input)[^.!?\n]{0,30}(?:cut|incomplete|"
+        r"missing|empty|unclear|blank))|\bthere(?:'s| is| was) no (?:attachment|file|image|picture|"
+        r"text|link|input|article)\b|\bi (?:don't|do not|can't|cannot) see (?:any|the|"
+        r"an?) (?:\w+ )?(?:text|image|attachment|file|link|picture)\b",
     ),
     Pattern(
         "as-a-model",
@@ -315,12 +288,11 @@ PATTERNS: tuple[Pattern, ...] = (
         "no-reason",
         Cue.REBUKE,
         r"\b(?:there(?:'s| is| are| was| were|'re)|has|have)(?: absolutely| simply| also)? (?:no|"
-        r"not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|"
-        r"place|room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right to|"
-        r"justified|a good thing|morally|superior|inferior)\b|"
-        r"\bcannot be (?:justified|condoned|tolerated|excused|generali[sz]ed|defended)|"
-        r"\b(?:violence|discrimination|racism|abuse|bullying|suicide|harming|"
-        r"hatred)[^.!?\n]{0,40} is (?:never|not)\b",
+        r"not any|never (?:an?|any)|n't any) (?:\w+ ){0,3}?(?:reasons?|justification|excuse|place|"
+        r"room)\b|\b(?:was|were|is|are|has|have) (?:not|never|n't) (?:\w+ )?(?:right to|justified|"
+        r"a good thing|morally|superior|inferior)\b|\bcannot be (?:justified|condoned|tolerated|"
+        r"excused|generali[sz]ed|defended)|\b(?:violence|discrimination|racism|abuse|bullying|"
+        r"suicide|harming|hatred)[^.!?\n]{0,40} is (?:never|not)\b",
     ),
     Pattern(
         "must-point-out",
@@ -344,14 +316,13 @@ PATTERNS: tuple[Pattern, ...] = (
         Cue.LECTURE,
         r"\b(?:we|everyone|everybody|you|one|people|individuals|all (?:people|individuals|humans|"
         r"of us)|society|they|and|instead|it)(?: \w+)? (?:should|must|ought to|"
-        r"have a responsibility|deserves?|has? the right|have the right|are entitled|"
-        r"are equal)\b|\blet(?:'s| us) (?:all |instead |not |always |try |work |focus |promote |"
-        r"strive |spread |keep |refrain |treat |use |celebrate |choose |respect |be )|"
-        r"\bregardless of (?:their|his|her|one's|race|gender|any|the|our|your|its|who|age|"
-        r"background|differences|ethnic)|\b(?:every|each|all) (?:\w+ )?(?:person|individual|"
-        r"individuals|people|human|humans|human beings?|life|lives|"
-        r"one)\b[^.!?\n]{0,60}\b(?:unique|deserves?|equal\w*|respect\w*|dignity|valued?|rights?|"
-        r"worth|different)\b",
+        r"have a responsibility|deserves?|has? the right|have the right|are entitled|are equal)\b|"
+        r"\blet(?:'s| us) (?:all |instead |not |always |try |work |focus |promote |strive |spread |"
+        r"keep |refrain |treat |use |celebrate |choose |respect |be )|\bregardless of (?:their|his|"
+        r"her|one's|race|gender|any|the|our|your|its|who|age|background|differences|ethnic)|"
+        r"\b(?:every|each|all) (?:\w+ )?(?:person|individual|individuals|people|human|humans|"
+        r"human beings?|life|lives|one)\b[^.!?\n]{0,60}\b(?:unique|deserves?|equal\w*|respect\w*|"
+        r"dignity|valued?|rights?|worth|different)\b",
     ),
     Pattern(
         "values",
@@ -412,16 +383,15 @@ PATTERNS: tuple[Pattern, ...] = (
         "offers",
         Cue.OFFER,
         r"\b(?:let me know|feel free|is there (?:anything|something|another)|(?:can|may|could|"
-        r"how (?:can|may)) i (?:help|assist|offer|suggest|interest)|(?:happy|glad|"
-        r"here) to (?:help|assist|answer|provide|support|offer|discuss|write|share)|"
-        r"if you (?:have|need|would like|'d like|want|are (?:looking|interested|having|"
-        r"struggling|experiencing))|if you're|would you like|i(?:'d| would) be (?:happy|glad|"
-        r"more than)|please (?:ask|try|rephrase|let|don't hesitate|do not hesitate|feel)|"
-        r"rephrase (?:it|your|the)|try asking|ask me|anything else|another (?:topic|question|"
-        r"prompt|request|way)|"
-        r"different (?:topic|question|prompt|request|subject|type)|do my best|how about)\b|"
-        r"\bi can (?:help|assist|suggest|offer|provide|try|write|share|discuss|recommend|create|"
-        r"generate|certainly|instead|definitely|answer)",
+        r"how (?:can|may)) i (?:help|assist|offer|suggest|interest)|(?:happy|glad|here) to (?:help|"
+        r"assist|answer|provide|support|offer|discuss|write|share)|if you (?:have|need|would like|"
+        r"'d like|want|are (?:looking|interested|having|struggling|experiencing))|if you're|"
+        r"would you like|i(?:'d| would) be (?:happy|glad|more than)|please (?:ask|try|rephrase|let|"
+        r"don't hesitate|do not hesitate|feel)|rephrase (?:it|your|the)|try asking|ask me|"
+        r"anything else|another (?:topic|question|prompt|request|way)|different (?:topic|question|"
+        r"prompt|request|subject|type)|do my best|how about)\b|\bi can (?:help|assist|suggest|"
+        r"offer|provide|try|write|share|discuss|recommend|create|generate|certainly|instead|"
+        r"definitely|answer)",
     ),
     Pattern(
         "polite",
@@ -459,7 +429,6 @@ PATTERNS: tuple[Pattern, ...] = (
         r"i(?:'ll)? (?:can|could|will|would|may|'ll) (?:\w+ )?(?:provide|offer|give|explain|tell|"
         r"share|suggest|create|write|describe|summari[sz]e|outline|point|list|still|try|present|"
         r"certainly) (?:you )?|in my (?:opinion|view)|the following|some (?:general|possible|"
-        r"common|popular|potential|"
-        r"of the)|generally speaking|according to|for example)",
+        r"common|popular|potential|of the)|generally speaking|according to|for example)",
     ),
 )
