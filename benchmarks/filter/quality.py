@@ -110,6 +110,7 @@ def of_the_other_half(half: str) -> Stages:
     return train.fit(train.training_rows(without_half=half))
 
 
+@cache
 def of_other_sources(family: str) -> Stages:
     """Return weights that have seen nothing of a source."""
     return train.fit(train.training_rows(without_family=family))

@@ -71,7 +71,7 @@ class CommunicationClock:
         def counted(*args: Any, **kwargs: Any) -> Any:
             with self.running():
                 work = operation(*args, **kwargs)
-            return work if work is None or not hasattr(work, "wait") else _Awaited(work, self)
+            return _Awaited(work, self) if hasattr(work, "wait") else work
 
         # A compiler would trace the clock instead of asking it.
         untraced: Callable[..., Any] = torch.compiler.disable(counted)  # type: ignore[no-untyped-call]

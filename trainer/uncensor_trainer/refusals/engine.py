@@ -60,10 +60,10 @@ _PREFACE = re2.compile(
     r"^(?:hello|hi|thank|of course|great|sure|i(?:'m| am) (?:here|happy|glad)|i (?:understand|"
     r"appreciate|will))\b"
 )
-_VIRTUES = frozenset({"values", "virtues", "against-groups", "harms", "seek-help"})
+_BLAMING = frozenset({"values", "virtues", "against-groups"})
+_VIRTUES = _BLAMING | {"harms", "seek-help"}
 _FAULT_FINDING = frozenset({"fault-with-request", "must-point-out"})
 _DECISIVE = frozenset({Kind.DECLINE, Kind.SOFT, Kind.UNABLE, Kind.REBUKE, Kind.LECTURE})
-_BLAMING = frozenset({"values", "virtues", "against-groups"})
 _CAVEATS = frozenset({Kind.SOFT, Kind.MODEL, Kind.UNABLE, Kind.DECLINE})
 
 
@@ -226,8 +226,9 @@ def _without_answer(found: Sequence[Sentence], cannot: bool) -> tuple[AnswerClas
 
 def _lacks_live_data(lead: Sentence, opening: Sequence[Sentence]) -> bool:
     """Nobody who only lacks today's news adds why the question is wrong."""
-    blames = any(s.kind is Kind.REBUKE or s.rules & _BLAMING for s in opening)
-    return "no-live-data" in lead.rules and not blames
+    return "no-live-data" in lead.rules and not any(
+        s.kind is Kind.REBUKE or s.rules & _BLAMING for s in opening
+    )
 
 
 def _lectures(answer: Answer, asked: context.Request) -> bool:
